@@ -1,0 +1,59 @@
+# Two commands are enough on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+JOBS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types imports docs pytest proofs benchmarks format clean
+
+help:  ## show what can be made
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(VENV)/.created:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	@touch $@
+
+# The constraint on torch lets pip take a CPU build where one is offered.
+$(VENV)/.installed: $(VENV)/.created pyproject.toml constraints.txt
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[data,viz]'
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[data,viz,dev]'
+	@touch $@
+
+demo: $(VENV)/.installed  ## install, search a sampler for digits with 40 % wrong labels, write a report
+	$(BIN)/localmin search digits --noise 0.4 --seeds 0-1 --out runs/demo
+
+test: lint types imports docs pytest  ## everything that must pass
+
+lint: $(VENV)/.installed-dev  ## style and docstrings
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(VENV)/.installed-dev  ## static types, strict
+	$(BIN)/mypy
+
+imports: $(VENV)/.installed-dev  ## the layers import downwards only
+	$(BIN)/lint-imports
+
+docs: $(VENV)/.installed-dev  ## build the documentation, warnings are errors
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+
+pytest: $(VENV)/.installed-dev  ## tests and doctests
+	$(BIN)/pytest -n $(JOBS)
+
+proofs: $(VENV)/.installed-dev  ## the slow, statistical and end-to-end proofs (tens of minutes)
+	$(BIN)/pytest -n $(JOBS) -m slow
+
+benchmarks: $(VENV)/.installed-dev  ## every benchmark, results under benchmarks/results
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+format: $(VENV)/.installed-dev  ## apply the formatter and the safe fixes
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:  ## remove what was built (keeps runs/)
+	rm -rf $(VENV) docs/_build build dist .mypy_cache .ruff_cache .pytest_cache

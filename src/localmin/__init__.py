@@ -1,0 +1,54 @@
+"""Good local minima for PyTorch.
+
+Names are loaded when they are first used, so that ``import localmin`` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from localmin import networks, numerics, objective, reports, sampling, tasks
+    from localmin.objective import Objective
+    from localmin.sampling import WeightedSampler, load_result, search, train
+    from localmin.tasks import Task
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Objective",
+    "Task",
+    "WeightedSampler",
+    "load_result",
+    "networks",
+    "numerics",
+    "objective",
+    "reports",
+    "sampling",
+    "search",
+    "tasks",
+    "train",
+]
+
+_PACKAGES = ("networks", "numerics", "objective", "reports", "sampling", "tasks")
+_HOMES = {
+    "Objective": "localmin.objective",
+    "Task": "localmin.tasks",
+    "WeightedSampler": "localmin.sampling",
+    "load_result": "localmin.sampling",
+    "search": "localmin.sampling",
+    "train": "localmin.sampling",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    if name in _PACKAGES:
+        return import_module(f"localmin.{name}")
+    raise AttributeError(f"module 'localmin' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
