@@ -1,0 +1,126 @@
+"""Files that are either whole or absent: JSON and safetensors, written atomically."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from localmin.errors import RunFolderError
+
+__all__ = ["read_json", "read_tensors", "write_bytes", "write_json", "write_tensors", "write_text"]
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file so that a reader sees the old content or the new one, never a part.
+
+    Args:
+        path: Where to; its folder is created.
+        content: The whole file.
+
+    Raises:
+        RunFolderError: If the file cannot be written: a full disk, a folder without permission.
+    """
+    try:
+        _replace(path, content)
+    except OSError as error:
+        raise RunFolderError(
+            f"{path} cannot be written ({error.strerror or error}); make room or choose another folder"
+        ) from error
+
+
+def _replace(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON atomically; NaN and infinity become null, which every reader understands."""
+    write_text(path, json.dumps(_finite(content), indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON.
+
+    Args:
+        path: The file.
+
+    Returns:
+        What it holds.
+
+    Raises:
+        RunFolderError: If the file is missing or damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RunFolderError(f"{path} does not exist") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise RunFolderError(f"{path} is not JSON ({error}); remove it and run again") from None
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+    """Write named tensors as safetensors, atomically; tied tensors are written once each."""
+    seen: set[int] = set()
+    kept: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        value = tensor.detach().cpu().contiguous()
+        # The format refuses tensors that share memory.
+        if value.untyped_storage().data_ptr() in seen:
+            value = value.clone()
+        seen.add(value.untyped_storage().data_ptr())
+        kept[name] = value
+    write_bytes(path, save(kept))
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read named tensors.
+
+    Args:
+        path: A safetensors file.
+
+    Returns:
+        The tensors by name.
+
+    Raises:
+        RunFolderError: If the file is missing or damaged.
+    """
+    if not path.exists():
+        raise RunFolderError(f"{path} does not exist")
+    try:
+        tensors: dict[str, Tensor] = load_file(path)
+    except Exception as error:
+        raise RunFolderError(f"{path} is not a safetensors file ({error}); remove it and run again") from None
+    return {name: torch.as_tensor(value) for name, value in tensors.items()}
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, float) and not math.isfinite(content):
+        return None
+    if isinstance(content, dict):
+        return {str(key): _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return content

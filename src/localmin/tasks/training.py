@@ -1,0 +1,337 @@
+"""The training loop: indexes tensors directly and leaves the order of examples to its caller."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from localmin.errors import DataError, InputError
+from localmin.tasks.checkpoint import CheckpointFile
+from localmin.tasks.examples import Examples
+from localmin.tasks.recipe import Recipe, learning_rate_factor
+from localmin.tasks.task import Task
+
+__all__ = [
+    "EpochDraw",
+    "Observer",
+    "Start",
+    "TrainedModel",
+    "count_steps",
+    "mix_seed",
+    "train_model",
+    "uniform_draw",
+]
+
+EpochDraw = Callable[[torch.Generator], Tensor]
+EpochProgress = Callable[[int, int], None]
+
+
+class Observer(Protocol):
+    """Looks on while a model is trained; must not change it.
+
+    ``watches_steps`` false spares the loop the call per step.
+    """
+
+    watches_steps: bool
+
+    def on_step(self, epoch: int, indices: Tensor, logits: Tensor, labels: Tensor) -> None:
+        """See the logits of one training batch, before the update it causes."""
+
+    def on_epoch(self, epoch: int, model: nn.Module) -> None:
+        """See the model at the end of an epoch (counted from 1), in training mode."""
+
+    def state(self) -> dict[str, Tensor]:
+        """List what must survive an interruption."""
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Take up the state of an interrupted run."""
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """Where a training begins, when not from freshly drawn weights.
+
+    Args:
+        model: A ``state_dict``.
+        optimizer: A ``state_dict`` of the optimiser, or None for a fresh one.
+    """
+
+    model: dict[str, Tensor]
+    optimizer: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedModel:
+    """What a training leaves.
+
+    Args:
+        model: In evaluation mode.
+        losses: Mean training loss of each epoch, nats.
+        num_draws: Examples drawn in all; ``num_draws / n`` is the cost in epochs.
+        num_steps: Optimiser steps.
+        diverged: Whether the loss became NaN or infinite; the training stopped there.
+        optimizer: State of the optimiser at the end.
+    """
+
+    model: nn.Module
+    losses: tuple[float, ...]
+    num_draws: int
+    num_steps: int
+    diverged: bool
+    optimizer: dict[str, Any]
+
+
+def uniform_draw(num_examples: int) -> EpochDraw:
+    """Draw each epoch as a permutation: the ordinary shuffled epoch."""
+
+    def draw(generator: torch.Generator) -> Tensor:
+        return torch.randperm(num_examples, generator=generator)
+
+    return draw
+
+
+def count_steps(num_draws: int, batch_size: int) -> int:
+    """Count the optimiser steps of an epoch; a last batch of one example joins the one before it."""
+    full, rest = divmod(num_draws, batch_size)
+    return max(1, full + (1 if rest > 1 else 0))
+
+
+def mix_seed(seed: int, *parts: int) -> int:
+    """Derive the seed of an independent stream from a seed and integer labels.
+
+    Args:
+        seed: Any integer.
+        *parts: What distinguishes the stream: an epoch, a purpose.
+
+    Returns:
+        An integer in [0, 2**63), well mixed (the SplitMix64 finaliser).
+
+    Example:
+        >>> mix_seed(0, 1) == mix_seed(0, 1), mix_seed(0, 1) == mix_seed(1, 0)
+        (True, False)
+    """
+    value = 0
+    for part in (seed, *parts):
+        value = (value * 0x9E3779B97F4A7C15 + part + 0x632BE59BD9B4E019) & 0xFFFFFFFFFFFFFFFF
+        value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
+        value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
+        value ^= value >> 31
+    return value >> 1
+
+
+def train_model(
+    task: Task,
+    examples: Examples,
+    draw: EpochDraw,
+    *,
+    seed: int,
+    epochs: int | None = None,
+    recipe: Recipe | None = None,
+    lr_scale: float = 1.0,
+    model_seed: int | None = None,
+    start: Start | None = None,
+    observer: Observer | None = None,
+    device: torch.device | str = "cpu",
+    checkpoint: CheckpointFile | None = None,
+    on_epoch: EpochProgress | None = None,
+) -> TrainedModel:
+    """Train the task's network on examples in the order that ``draw`` gives.
+
+    Everything random is derived from ``seed`` and the epoch: the order, the augmentation and drop-out.
+    The caller's random state is left as it was. Equal arguments on the same machine and the same
+    number of threads give equal weights, interrupted or not.
+
+    Args:
+        task: Gives the model, the loss and the normalisation.
+        examples: What ``draw``'s indices point into.
+        draw: Called once an epoch with a seeded generator; gives int64 indices, any number of them.
+        seed: Of order, augmentation and drop-out.
+        epochs: Calls of ``draw``; None is the recipe's number. The schedule spans all of them.
+        recipe: Replaces the task's.
+        lr_scale: Multiplies the learning rate.
+        model_seed: Of the initial weights; None is ``seed``.
+        start: Weights to begin from instead.
+        observer: Looks on.
+        device: Where to train.
+        checkpoint: Where to save progress now and then, and to continue from.
+        on_epoch: Called with (epochs done, epochs in all).
+
+    Returns:
+        The trained model, in evaluation mode, with its history.
+
+    Raises:
+        InputError: If ``epochs`` is not positive.
+
+    Cost:
+        One forward and one backward pass per draw. Memory: the examples, the model, its optimiser state.
+    """
+    recipe = recipe or task.recipe
+    epochs = recipe.epochs if epochs is None else epochs
+    if epochs < 1:
+        raise InputError(f"a training needs at least one epoch, got {epochs}")
+    device = torch.device(device)
+    model = task.build_model(seed if model_seed is None else model_seed).to(device)
+    if start is not None:
+        model.load_state_dict(start.model)
+    loop = _Loop(task, examples, draw, recipe, model, observer, seed, epochs, lr_scale, device)
+    if start is not None and start.optimizer is not None:
+        loop.load_optimizer(start.optimizer)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        loop.run(checkpoint, on_epoch)
+    return TrainedModel(
+        model.eval(),
+        tuple(loop.losses),
+        loop.num_draws,
+        loop.num_steps,
+        loop.diverged,
+        loop.optimizer.state_dict(),
+    )
+
+
+class _Loop:
+    """The state of one training."""
+
+    def __init__(
+        self,
+        task: Task,
+        examples: Examples,
+        draw: EpochDraw,
+        recipe: Recipe,
+        model: nn.Module,
+        observer: Observer | None,
+        seed: int,
+        epochs: int,
+        lr_scale: float,
+        device: torch.device,
+    ) -> None:
+        self.task, self.draw, self.recipe, self.model = task, draw, recipe, model
+        self.observer, self.seed, self.epochs, self.device = observer, seed, epochs, device
+        # Tables are normalised once; 8-bit images stay small and are scaled a batch at a time.
+        self.scale_batches = not examples.inputs.is_floating_point()
+        self.inputs = examples.inputs if self.scale_batches else task.prepare(examples.inputs)
+        self.labels = examples.labels
+        self.optimizer = recipe.make_optimizer(model.parameters())
+        self.peaks = [group["lr"] * lr_scale for group in self.optimizer.param_groups]
+        self.losses: list[float] = []
+        self.num_draws = 0
+        self.num_steps = 0
+        self.diverged = False
+
+    def load_optimizer(self, state: dict[str, Any]) -> None:
+        """Take up moments and counters, keep this run's own learning rates."""
+        self.optimizer.load_state_dict(state)
+
+    def run(self, checkpoint: CheckpointFile | None, on_epoch: EpochProgress | None) -> None:
+        if checkpoint is not None:
+            self._restore(checkpoint)
+        for epoch in range(len(self.losses) + 1, self.epochs + 1):
+            if self.diverged:
+                break
+            self._epoch(epoch)
+            if self.observer is not None and not self.diverged:
+                self.observer.on_epoch(epoch, self.model)
+            if on_epoch is not None:
+                on_epoch(epoch, self.epochs)
+            if checkpoint is not None and epoch < self.epochs and checkpoint.is_due():
+                self._save(checkpoint)
+
+    def _epoch(self, epoch: int) -> None:
+        # Seeding each epoch anew makes a run that continues from a checkpoint equal to an unbroken one.
+        generator = torch.Generator().manual_seed(mix_seed(self.seed, epoch))
+        torch.manual_seed(mix_seed(self.seed, epoch, 1))
+        order = self.draw(generator)
+        steps_per_epoch = count_steps(len(order), self.recipe.batch_size)
+        watch = self.observer if self.observer is not None and self.observer.watches_steps else None
+        plain_loss = self.task.has_plain_cross_entropy
+        smoothing = self.recipe.label_smoothing
+        total = torch.zeros((), device=self.device)
+        self.model.train()
+        for step, chosen in enumerate(_batches(order.to(self.inputs.device), self.recipe.batch_size)):
+            self._set_learning_rate((epoch - 1) * steps_per_epoch + step, steps_per_epoch)
+            inputs = self.inputs[chosen].to(self.device, non_blocking=True)
+            labels = self.labels[chosen].to(self.device, non_blocking=True)
+            if self.scale_batches:
+                inputs = self.task.prepare(inputs)
+            if self.recipe.augmentation != "none":
+                inputs = self.recipe.augment(inputs, generator)
+            logits = self.model(inputs)
+            if plain_loss:
+                loss = nn.functional.cross_entropy(logits, labels, label_smoothing=smoothing)
+            else:
+                loss = self.task.loss(logits, labels).mean()
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            self.optimizer.step()
+            total += loss.detach() * len(chosen)
+            if watch is not None:
+                watch.on_step(epoch, chosen, logits.detach(), labels)
+        self.num_draws += len(order)
+        self.num_steps += steps_per_epoch
+        self.losses.append(float(total) / len(order))
+        self.diverged = not math.isfinite(self.losses[-1])
+
+    def _set_learning_rate(self, step: int, steps_per_epoch: int) -> None:
+        factor = learning_rate_factor(
+            self.recipe, step, num_steps=self.epochs * steps_per_epoch, steps_per_epoch=steps_per_epoch
+        )
+        for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
+            group["lr"] = peak * factor
+
+    def _save(self, checkpoint: CheckpointFile) -> None:
+        checkpoint.save(
+            {
+                "model": self.model.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "observer": {} if self.observer is None else self.observer.state(),
+                "losses": self.losses,
+                "num_draws": self.num_draws,
+                "num_steps": self.num_steps,
+            }
+        )
+
+    def _restore(self, checkpoint: CheckpointFile) -> None:
+        saved = checkpoint.load()
+        if saved is None:
+            return
+        self.model.load_state_dict(saved["model"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        if self.observer is not None:
+            self.observer.restore(saved["observer"])
+        self.losses = list(saved["losses"])
+        self.num_draws, self.num_steps = saved["num_draws"], saved["num_steps"]
+
+
+def _batches(order: Int64[Tensor, " n"], size: int) -> Iterator[Tensor]:
+    """Cut an epoch into batches; a single last example, which batch norm cannot take, joins its neighbour."""
+    steps = count_steps(len(order), size)
+    for step in range(steps - 1):
+        yield order[step * size : (step + 1) * size]
+    yield order[(steps - 1) * size :]
+
+
+def check_logits(logits: Float[Tensor, "b classes"], task: Task) -> None:
+    """Check that a model's output fits the task.
+
+    Args:
+        logits: Output for a batch.
+        task: Gives the number of classes.
+
+    Raises:
+        DataError: If the shape is not ``(b, num_classes)``.
+    """
+    if logits.ndim != 2 or logits.shape[1] != task.num_classes:
+        raise DataError(
+            f"the model must map a batch to logits of shape (b, {task.num_classes}), it gave "
+            f"{tuple(logits.shape)}; check the last layer"
+        )
+
+
+def shortened(recipe: Recipe, *, final_lr_fraction: float) -> Recipe:
+    """Give a recipe whose learning rate ends higher, for runs that stop half-way."""
+    return replace(recipe, final_lr_fraction=max(final_lr_fraction, recipe.final_lr_fraction))
