@@ -1,0 +1,34 @@
+"""Swift Sampler: search a data sampler with ten numbers, and use it.
+
+The path of the main job: `run_features` -> `FeatureTable` -> `PolicySpace` -> weights -> `run_trial` ->
+engine -> `pick_top` -> `guard` -> `final_arm` -> `SearchResult`.
+"""
+
+from localmin.sampling.features import example_features
+from localmin.sampling.forms import get_form
+from localmin.sampling.policy import Policy, PolicySpace
+from localmin.sampling.result import SearchResult
+from localmin.sampling.search import search
+from localmin.sampling.seeds import search_seeds
+from localmin.sampling.settings import PRESETS, SearchSettings, preset_settings
+from localmin.sampling.stored import StoredRun, load_result
+from localmin.sampling.transfer import train
+from localmin.sampling.transforms import Transform, fit_transform
+
+__all__ = [
+    "PRESETS",
+    "Policy",
+    "PolicySpace",
+    "SearchResult",
+    "SearchSettings",
+    "StoredRun",
+    "Transform",
+    "example_features",
+    "fit_transform",
+    "get_form",
+    "load_result",
+    "preset_settings",
+    "search",
+    "search_seeds",
+    "train",
+]

@@ -1,0 +1,287 @@
+"""Rounds of a search: features, a design of cuts, steps of Bayesian optimisation, a pick."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from localmin.sampling.context import SearchContext
+from localmin.sampling.draws import effective_sample_size
+from localmin.sampling.engines import Observation, make_engine
+from localmin.sampling.feature_run import features_at, run_features
+from localmin.sampling.feature_table import FeatureTable
+from localmin.sampling.forms import Form
+from localmin.sampling.policy import PolicySpace
+from localmin.sampling.surrogate import SamplerProcess, embed
+from localmin.sampling.trial import TrialOutcome, TrialPlan, run_trial
+from localmin.sampling.trial_log import TrialLog
+from localmin.tasks.run_folder import Stage
+from localmin.tasks.training import Start
+
+__all__ = ["FeatureStage", "RoundState", "Trial", "feature_stage", "pick_top", "run_round"]
+
+TrialKind = Literal["uniform", "cut", "class-prior", "search"]
+
+_MAX_EMBEDDED = 4_096
+_BO_MIN_EFFECTIVE_SHARE = 0.1
+_PRIOR_DESIGN = (1 / 3, 2 / 3, 1.0)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One candidate and what its trial showed.
+
+    Args:
+        number: From 0; 0 is always uniform.
+        round: From 1.
+        kind: ``"uniform"``, ``"cut"``, ``"class-prior"`` or ``"search"``.
+        z: The ten numbers.
+        score: Higher is better; 0 for a failed trial.
+        standard_error: Of the score, over items.
+        num_effective: Effective number of examples of the sampler.
+        epochs: Cost in epochs of the whole training set.
+        status: ``"done"``, ``"diverged"`` or ``"rejected"``.
+        cut: Place of the cut, for cuts.
+    """
+
+    number: int
+    round: int
+    kind: TrialKind
+    z: tuple[float, ...]
+    score: float
+    standard_error: float
+    num_effective: float
+    epochs: float
+    status: str
+    cut: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """List the values, for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureStage:
+    """A table of features, what it cost, and the network that gave it (for warm starts)."""
+
+    table: FeatureTable
+    epochs: float
+    start: Start | None
+
+
+@dataclass(eq=False)
+class RoundState:
+    """What a search knows so far; grows by one trial at a time."""
+
+    trials: list[Trial]
+    observations: list[Observation]
+    outcomes: list[TrialOutcome]
+
+    def process(self) -> SamplerProcess:
+        """Fit the surrogate to all trials that ended well."""
+        done = [o for o, t in zip(self.observations, self.trials, strict=True) if t.status == "done"]
+        return SamplerProcess(
+            np.stack([o.point.numpy() for o in done]), np.array([o.score for o in done], dtype=np.float64)
+        )
+
+    def posterior_means(self) -> np.ndarray:
+        """Estimate the true score of every trial's sampler; failed ones get minus infinity."""
+        means = self.process().posterior(np.stack([o.point.numpy() for o in self.observations])).mean
+        failed = np.array([trial.status != "done" for trial in self.trials])
+        return np.where(failed, -np.inf, means)
+
+
+def feature_stage(context: SearchContext, number: int, weights: Float[Tensor, " n"] | None) -> FeatureStage:
+    """Run the features of a round, or read them if they are stored.
+
+    Args:
+        context: Of the search.
+        number: Of the round, from 1.
+        weights: None for the first round; later the pick of the round before.
+
+    Returns:
+        The table of features.
+    """
+    settings, task = context.settings, context.task
+    name = f"round-{number}-features"
+
+    def compute() -> Stage:
+        table, trained = run_features(
+            task,
+            source=settings.feature_source if weights is None else "epoch-mean",
+            epochs=context.epochs(settings.feature_share),
+            seed=context.stream(number, 2),
+            model_seed=context.model_seed,
+            weights=weights,
+            device=context.device,
+            checkpoint=context.folder.checkpoint(name),
+            on_epoch=context.meter.whole_epoch,
+        )
+        if settings.feature_source == "checkpoint":
+            table = features_at(trained.model, task, task.train)
+        tensors = {f"table.{key}": value for key, value in table.to_tensors().items()}
+        if settings.proxy == "warm-start":
+            tensors |= {f"model.{key}": value for key, value in trained.model.state_dict().items()}
+        epochs = trained.num_draws / len(task.train)
+        return {"names": list(table.names), "source": table.source, "epochs": epochs}, tensors
+
+    content, tensors = context.folder.once(name, compute)
+    parts = {key.removeprefix("table."): value for key, value in tensors.items() if key.startswith("table.")}
+    model = {key.removeprefix("model."): value for key, value in tensors.items() if key.startswith("model.")}
+    table = FeatureTable.from_tensors(parts, tuple(content["names"]), content["source"])
+    return FeatureStage(table, content["epochs"], Start(model) if model else None)
+
+
+@dataclass(eq=False)
+class RoundRunner:
+    """Tries samplers of one round, all under one plan and one set of features."""
+
+    context: SearchContext
+    space: PolicySpace
+    plan: TrialPlan
+    state: RoundState
+    number: int
+    log: TrialLog
+
+    def __post_init__(self) -> None:
+        n = len(self.space)
+        if n > _MAX_EMBEDDED:
+            generator = torch.Generator().manual_seed(self.context.stream(0, 3))
+            self.looked_at = torch.randperm(n, generator=generator)[:_MAX_EMBEDDED].sort().values
+        else:
+            self.looked_at = torch.arange(n)
+        self.thin_space = self.space.thinned(self.looked_at)
+
+    def attempt(self, z: Float[Tensor, " k"], kind: TrialKind, cut: float | None = None) -> Trial:
+        """Try one sampler and remember it."""
+        context, number = self.context, len(self.state.trials)
+        z = self.space.form.canonical(z.clamp(0, 1))
+        weights = self.space.weights(z)
+        effective = effective_sample_size(weights)
+
+        def compute() -> Stage:
+            outcome = self._run(weights, effective)
+            score, error = context.score_weights.score(outcome)
+            trial = Trial(
+                number, self.number, kind, tuple(z.tolist()), score, error, effective,
+                outcome.num_draws / len(context.task.train), outcome.status, cut,
+            )  # fmt: skip
+            arrays = {"hits": outcome.hits, "last_hits": outcome.last_hits, "looks": outcome.looks}
+            return trial.to_dict(), arrays
+
+        content, tensors = context.folder.once(f"trial-{number:03d}", compute)
+        trial = Trial(**(content | {"z": tuple(content["z"])}))
+        draws = round(trial.epochs * len(context.task.train))
+        outcome = TrialOutcome(tensors["hits"], tensors["last_hits"], tensors["looks"], draws, trial.status)  # type: ignore[arg-type]
+        point = torch.from_numpy(embed(weights[self.looked_at].numpy()[None])[0])
+        self.state.trials.append(trial)
+        self.state.outcomes.append(outcome)
+        self.state.observations.append(Observation(z, point, trial.score, trial.standard_error))
+        attributes = {key: value for key, value in content.items() if key not in ("z", "score", "number")}
+        self.log.record(number, list(trial.z), trial.score, attributes)
+        return trial
+
+    def _run(self, weights: Float[Tensor, " n"], effective: float) -> TrialOutcome:
+        n, v = len(self.context.task.train), len(self.context.task.validation)
+        if effective < self.context.min_effective:
+            nothing = torch.zeros(n + v, dtype=torch.float64)
+            return TrialOutcome(nothing, nothing.clone(), nothing.clone(), 0, "rejected")
+        return run_trial(
+            self.context.task,
+            weights,
+            self.plan,
+            device=self.context.device,
+            on_draws=self.context.meter.draws,
+        )
+
+    def search(self, steps: int) -> None:
+        """Let the engine propose, in batches, and try what it proposes."""
+        settings = self.context.settings
+        engine = make_engine(
+            settings.engine, seed=self.context.stream(self.number, 4), min_effective=_BO_MIN_EFFECTIVE_SHARE
+        )
+        left = steps
+        while left > 0:
+            batch = min(settings.batch, left)
+            known = [
+                o
+                for o, t in zip(self.state.observations, self.state.trials, strict=True)
+                if t.status == "done"
+            ]
+            if not known:
+                return
+            for z in engine.ask(self.thin_space, known, batch):
+                self.attempt(z, "search")
+            left -= batch
+
+
+def run_round(runner: RoundRunner, *, best_before: Trial | None, prior: float, steps: int) -> list[int]:
+    """Run the design and the search of one round.
+
+    Args:
+        runner: Of the round.
+        best_before: Best cut of the round before; None in the first round.
+        prior: Class-prior number for the cuts of a refresh.
+        steps: Trials of Bayesian optimisation.
+
+    Returns:
+        Numbers of the trials of this round.
+    """
+    settings, form = runner.context.settings, runner.space.form
+    first = len(runner.state.trials)
+    if best_before is None:
+        for cut in settings.cuts:
+            runner.attempt(form.cut(cut), "uniform" if cut == settings.cuts[0] else "cut", cut)
+        if form.has_prior:
+            for value in _PRIOR_DESIGN:
+                runner.attempt(form.cut(settings.cuts[0], prior=value), "class-prior", None)
+    else:
+        for cut in nearest_cuts(settings.cuts, best_before.cut, settings.refresh_cuts):
+            runner.attempt(form.cut(cut, prior=prior), "cut", cut)
+    runner.search(steps)
+    return list(range(first, len(runner.state.trials)))
+
+
+def nearest_cuts(cuts: tuple[float, ...], best: float | None, count: int) -> list[float]:
+    """Choose the cuts nearest to the best one, itself included, in the order of the design.
+
+    Args:
+        cuts: Of the design.
+        best: The best of them; None takes the middle.
+        count: How many to choose.
+
+    Returns:
+        The chosen cuts.
+
+    Example:
+        >>> nearest_cuts((1.2, 0.9, 0.8, 0.7, 0.6, 0.5), 0.6, 3)
+        [0.7, 0.6, 0.5]
+    """
+    around = cuts[len(cuts) // 2] if best is None else best
+    nearest = sorted(cuts, key=lambda cut: (round(abs(cut - around), 9), -cut))[:count]
+    return [cut for cut in cuts if cut in nearest]
+
+
+def pick_top(state: RoundState, numbers: list[int], form: Form, top: int) -> Float[Tensor, " k"]:
+    """Average the samplers of the largest posterior mean: never the best raw score, which is luck.
+
+    Args:
+        state: All trials so far.
+        numbers: Trials to choose from; those of one round share their features.
+        form: For the scale of the factors.
+        top: How many to average.
+
+    Returns:
+        ``z``, canonical.
+    """
+    means = state.posterior_means()[numbers]
+    order = np.argsort(-means, kind="stable")[:top]
+    chosen = [state.observations[numbers[int(i)]].z for i in order if np.isfinite(means[int(i)])]
+    if not chosen:
+        return form.uniform()
+    return form.canonical(torch.stack(chosen).mean(0))

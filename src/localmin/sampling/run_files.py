@@ -1,0 +1,54 @@
+"""The files of a finished run, for people and for the other commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from localmin.sampling.model_files import write_model
+from localmin.sampling.result import SearchResult
+from localmin.tasks.storage import write_json, write_tensors, write_text
+
+__all__ = ["THUMBNAILS", "write_run"]
+
+THUMBNAILS = 60
+
+
+def write_run(path: Path, result: SearchResult) -> None:
+    """Write policy, model, features, suspects and the result of one seed.
+
+    Args:
+        path: The run folder.
+        result: Of the search.
+    """
+    task = result.task
+    result.policy.save(path / "policy.json")
+    result.candidate.save(path / "candidate.json")
+    write_model(path, task, result.model, trained_by=result.recommendation)
+    write_tensors(path / "features.safetensors", _arrays(result))
+    write_text(path / "dropped.csv", result.drop_report.to_csv())
+    split = {
+        "indices": task.provenance.get("indices"),
+        "labels": {part: examples.labels.tolist() for part, examples in task.parts().items()},
+    }
+    write_json(path / "split.json", split)
+
+
+def _arrays(result: SearchResult) -> dict[str, Tensor]:
+    task = result.task
+    arrays = {
+        "features": result.features.values,
+        "gradient": result.features.gradient,
+        "predictions": result.features.predictions,
+        "weights": result.weights,
+        "candidate_weights": result.candidate_weights,
+        "labels": task.train.labels.cpu(),
+    }
+    if task.clean_train_labels is not None:
+        arrays["clean_labels"] = task.clean_train_labels.cpu()
+    if task.train.is_image and result.drop_report.examples:
+        shown = [example.index for example in result.drop_report.examples[:THUMBNAILS]]
+        arrays["thumbnails"] = task.train.inputs[torch.tensor(shown)].cpu().clone()
+    return arrays

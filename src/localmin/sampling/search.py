@@ -1,0 +1,308 @@
+"""The search: features, rounds of trials, pick, guard, final trainings."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from localmin.sampling.context import SearchContext, check_task, has_convolutions, wanted_class_mix
+from localmin.sampling.drop_report import make_drop_report
+from localmin.sampling.final_training import final_arm, oracle_weights
+from localmin.sampling.forms import Form, get_form
+from localmin.sampling.guard import guard, guard_kind, safe_rule
+from localmin.sampling.policy import PolicySpace
+from localmin.sampling.progress import EpochMeter, SearchProgress, Silent
+from localmin.sampling.result import Arm, Cost, Guard, SearchResult
+from localmin.sampling.rounds import (
+    FeatureStage,
+    RoundRunner,
+    RoundState,
+    Trial,
+    feature_stage,
+    pick_top,
+    run_round,
+)
+from localmin.sampling.run_files import write_run
+from localmin.sampling.settings import SearchSettings, preset_settings
+from localmin.sampling.trial import ScoreWeights, TrialPlan, cross_fit_folds
+from localmin.sampling.trial_log import TrialLog
+from localmin.sampling.warm_start import gated_plan, warm_start_plan
+from localmin.tasks.run_folder import RunFolder, fingerprint
+from localmin.tasks.task import Task
+
+__all__ = ["search"]
+
+_PRIOR_NOTE = "classes are unequal: one of the ten numbers is the exponent of a class prior"
+
+
+def search(
+    task: Task,
+    *,
+    seed: int = 0,
+    preset: str = "standard",
+    trials: int | None = None,
+    settings: SearchSettings | None = None,
+    out: str | Path | None = None,
+    device: torch.device | str = "cpu",
+    progress: SearchProgress | None = None,
+    **changes: Any,
+) -> SearchResult:
+    """Search a sampler for a task, guard it, and train with it.
+
+    Args:
+        task: Data, network, recipe, metric. Its test part is used once per final training.
+        seed: Of everything random; equal seeds give equal results on the same machine.
+        preset: ``"standard"``, ``"quick"`` or ``"paper"``; see `PRESETS`.
+        trials: Number of trials in all, uniform included; None is the preset's.
+        settings: Complete settings, in place of preset, trials and changes.
+        out: Run folder; a search that was killed goes on there. None keeps nothing on disk.
+        device: Where networks are trained: ``"cpu"`` or ``"cuda"``.
+        progress: Hears how far the search is.
+        **changes: Fields of `SearchSettings`, such as ``form="a"`` or ``rounds=3``.
+
+    Returns:
+        The recommended policy, the arms with their test scores, all trials, the cost.
+
+    Raises:
+        InputError: If a setting is out of range or cannot work on this task.
+        DataError: If there are too few validation examples.
+        RunFolderError: If the folder holds another search.
+
+    Source:
+        [yao2024] for the shape of the method; the default proxy, surrogate, refresh and guard are ours.
+
+    Cost:
+        In trainings: standard 11 and a guard of 2 (3.2 with convolutions); quick 1.75 (3 and 3.2 with
+        convolutions); paper at most 3; and the final trainings.
+    """
+    began = time.perf_counter()
+    settings = settings or preset_settings(preset, trials=trials, **changes)
+    check_task(task, settings)
+    progress = progress or Silent()
+    identity = {"job": "search", "task": _identity(task), "seed": seed, "settings": settings.to_dict()}
+    with RunFolder(None if out is None else Path(out), identity) as folder:
+        context = _context(task, settings, seed, folder, torch.device(device), progress)
+        progress.begin(planned_epochs(context))
+        try:
+            result = _Search(context).run(began)
+        finally:
+            progress.end()
+        if folder.path is not None:
+            write_run(folder.path, result)
+    return result
+
+
+def planned_epochs(context: SearchContext) -> float:
+    """Compute how many epochs the search, its guard and the final trainings take, as planned."""
+    settings, e = context.settings, context.task.epochs
+    fold_share = _fold_share(context) * settings.num_folds if settings.proxy == "cross-fit" else 1.0
+    prior_trials = 3 if context.class_prior else 0
+    trials = (settings.num_trials + prior_trials) * settings.trial_share * fold_share
+    guards = {"halves": 2.0, "four-fifths": 3.2}.get(guard_kind(context), 0.0)
+    arms = 2 + (oracle_weights(context) is not None)
+    return e * (settings.rounds * settings.feature_share + trials + guards + arms)
+
+
+def _identity(task: Task) -> dict[str, Any]:
+    described = task.to_dict()
+    described["data"] = {part: fingerprint(examples) for part, examples in task.parts().items()}
+    return described
+
+
+def _context(
+    task: Task,
+    settings: SearchSettings,
+    seed: int,
+    folder: RunFolder,
+    device: torch.device,
+    progress: SearchProgress,
+) -> SearchContext:
+    mix = wanted_class_mix(task)
+    counts = task.train.labels.bincount(minlength=task.num_classes)
+    prior = mix is not None and int(counts.max()) > int(counts.min())
+    return SearchContext(
+        task=task,
+        settings=settings,
+        seed=seed,
+        folder=folder,
+        device=device,
+        meter=EpochMeter(progress, len(task.train)),
+        class_prior=prior,
+        score_weights=ScoreWeights.for_task(task, mix),
+        convolutional=has_convolutions(task),
+    )
+
+
+def _fold_share(context: SearchContext) -> float:
+    share = context.settings.fold_share
+    if share is not None:
+        return share
+    return 0.5 if context.convolutional else 0.25
+
+
+class _Search:
+    """One search, step by step; every step is a stage of the run folder."""
+
+    def __init__(self, context: SearchContext) -> None:
+        self.context = context
+        self.settings = context.settings
+        self.state = RoundState([], [], [])
+        self.form = self._form()
+        path = context.folder.path
+        self.log = TrialLog(
+            None if path is None else path / "trials.log",
+            study_name=context.task.name,
+            parameter_names=self.form.parameter_names,
+        )
+        self.notes: list[str] = [_PRIOR_NOTE] if context.class_prior else []
+        self.search_epochs = 0.0
+
+    def run(self, began: float) -> SearchResult:
+        context = self.context
+        context.meter.progress.stage("training the uniform arm")
+        uniform, uniform_model = final_arm(context, "uniform", None)
+        features, runner, z, verdict = self._rounds()
+        self.search_epochs += sum(trial.epochs for trial in self.state.trials)
+        weights = runner.space.weights(z)
+        if verdict is None:
+            context.meter.progress.stage("guard: pick against uniform, in full")
+            verdict = guard(context, weights, is_uniform=bool((weights == weights[0]).all()))
+        candidate = runner.space.policy(z, origin=self._origin(features))
+        arms, model = self._arms(uniform, uniform_model, weights, verdict)
+        accepted = verdict.accepted
+        uniform_policy = runner.space.policy(self.form.uniform(), origin=self._origin(features))
+        return SearchResult(
+            task=context.task,
+            seed=context.seed,
+            settings=self.settings.to_dict(),
+            arms=arms,
+            policy=candidate if accepted else uniform_policy,
+            candidate=candidate,
+            weights=weights if accepted else torch.ones_like(weights),
+            candidate_weights=weights,
+            features=features.table,
+            trials=tuple(self.state.trials),
+            posterior_means=tuple(float(m) for m in self.state.posterior_means()),
+            guard=verdict,
+            cost=Cost(self.search_epochs, verdict.epochs, context.task.epochs, time.perf_counter() - began),
+            drop_report=make_drop_report(context.task, features.table, weights),
+            recommendation="searched" if accepted else "uniform",
+            model=model,
+            notes=tuple(self.notes),
+        )
+
+    def _form(self) -> Form:
+        name = self.settings.form
+        if self.context.task.num_classes == 2 and self.settings.form != "a":
+            # Two classes leave nothing of the renormed entropy; a form that was asked for is refused later.
+            name = "a" if self.settings.form == preset_settings(self.settings.preset).form else name
+        return get_form(name, class_prior=self.context.class_prior)
+
+    def _origin(self, features: FeatureStage) -> dict[str, Any]:
+        task = self.context.task
+        return {
+            "task": task.name,
+            "model": task.model_name,
+            "num_examples": len(task.train),
+            "epochs": task.epochs,
+            "feature_source": features.table.source,
+            "seed": self.context.seed,
+        }
+
+    def _rounds(self) -> tuple[FeatureStage, RoundRunner, Float[Tensor, " k"], Guard | None]:
+        """Run all rounds; give the last features, their runner, the pick and the safe rule's verdict."""
+        weights: Tensor | None = None
+        best_cut: Trial | None = None
+        prior = 0.0
+        for number in range(1, self.settings.rounds + 1):
+            progress = self.context.meter.progress
+            progress.stage(f"round {number}: features")
+            features = feature_stage(self.context, number, weights)
+            self.search_epochs += features.epochs
+            runner = self._runner(number, features)
+            progress.stage(f"round {number}: trials")
+            numbers = run_round(runner, best_before=best_cut, prior=prior, steps=self._steps(runner))
+            z = pick_top(self.state, numbers, self.form, self.settings.top)
+            best_cut = self._best_cut(numbers)
+            prior = float(z[-1]) if self.form.has_prior else 0.0
+            weights = runner.space.weights(z)
+        verdict = self._safe_verdict() if self.settings.safe_rule else None
+        return features, runner, z, verdict
+
+    def _runner(self, number: int, features: FeatureStage) -> RoundRunner:
+        context = self.context
+        space = PolicySpace.fit(
+            self.form,
+            features.table,
+            context.task.train.labels.cpu(),
+            num_classes=context.task.num_classes,
+            kind=self.settings.transform,
+        )
+        if self.settings.proxy == "warm-start":
+            plan = warm_start_plan(context, features)
+            if self.settings.pilot_gate and number == 1:
+                gate = gated_plan(context, space, plan)
+                self.search_epochs += gate.epochs
+                if gate.note is not None:
+                    self.notes.append(gate.note)
+                plan = gate.plan
+        else:
+            plan = self._cross_fit_plan()
+        return RoundRunner(context, space, plan, self.state, number, self.log)
+
+    def _cross_fit_plan(self) -> TrialPlan:
+        context = self.context
+        folds = cross_fit_folds(
+            context.task.train.labels.cpu(),
+            share=_fold_share(context),
+            num_folds=self.settings.num_folds,
+            seed=context.stream(0, 5),
+        )
+        return TrialPlan(folds, context.epochs(self.settings.trial_share), seed=context.stream(0, 6))
+
+    def _steps(self, runner: RoundRunner) -> int:
+        limit = self.settings.max_cost
+        if limit is None:
+            return self.settings.steps
+        # What is left of the budget after the features, the pilots and the design, in trials.
+        trial = runner.plan.num_draws / len(runner.space) / self.context.task.epochs
+        spent = self.search_epochs / self.context.task.epochs + len(self.settings.cuts) * trial
+        return max(0, min(self.settings.steps, int((limit - spent) / trial + 1e-9)))
+
+    def _best_cut(self, numbers: list[int]) -> Trial | None:
+        means = self.state.posterior_means()
+        cuts = [i for i in numbers if self.state.trials[i].cut is not None]
+        return self.state.trials[max(cuts, key=lambda i: means[i])] if cuts else None
+
+    def _safe_verdict(self) -> Guard | None:
+        best = int(np.argmax(self.state.posterior_means()))
+        verdict = safe_rule(self.context, self.state, best)
+        # A refusal is final; an approval still has to pass the guard where one is due.
+        return None if verdict.accepted and guard_kind(self.context) != "none" else verdict
+
+    def _arms(
+        self, uniform: Arm, uniform_model: nn.Module, weights: Tensor, verdict: Guard
+    ) -> tuple[dict[str, Arm], nn.Module]:
+        arms, model = {"uniform": uniform}, uniform_model
+        if verdict.accepted:
+            arms["searched"], model = final_arm(self.context, "searched", weights)
+        else:
+            # Following the recommendation means training uniformly: the same run, not trained twice.
+            arms["searched"] = Arm(
+                "searched",
+                uniform.test,
+                uniform.validation,
+                uniform.losses,
+                uniform.num_steps,
+                uniform.diverged,
+            )
+        oracle = oracle_weights(self.context)
+        if oracle is not None:
+            arms["oracle"], _ = final_arm(self.context, "oracle", oracle)
+        return arms, model

@@ -1,0 +1,81 @@
+"""The same search on several seeds: other splits, other noise, other weights each time."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from localmin.errors import InputError
+from localmin.sampling.progress import SearchProgress
+from localmin.sampling.result import SearchResult
+from localmin.sampling.search import search
+from localmin.sampling.settings import SearchSettings
+from localmin.sampling.summary import policy_seed, summarize, write_summary
+from localmin.tasks.task import Task
+
+__all__ = ["search_seeds"]
+
+_COPIED = (
+    "policy.json",
+    "candidate.json",
+    "model.safetensors",
+    "model.json",
+    "features.safetensors",
+    "dropped.csv",
+    "split.json",
+    "trials.log",
+)
+
+
+def search_seeds(
+    make_task: Callable[[int], Task],
+    seeds: Sequence[int],
+    *,
+    settings: SearchSettings,
+    command: str,
+    out: Path | None = None,
+    device: torch.device | str = "cpu",
+    progress: SearchProgress | None = None,
+) -> tuple[dict[str, Any], list[SearchResult]]:
+    """Search on each seed and join the results.
+
+    With one seed the run folder is ``out`` itself; with several, each has a folder ``seed-K`` inside, and
+    ``out`` gets a copy of the files of the seed whose policy stands for all.
+
+    Args:
+        make_task: Gives the task of a seed.
+        seeds: At least one, distinct.
+        settings: Of the search.
+        command: What was typed; recorded.
+        out: Folder for everything; None keeps nothing on disk.
+        device: Where networks are trained.
+        progress: Hears how far each search is.
+
+    Returns:
+        The summary as JSON types, and the result of each seed.
+
+    Raises:
+        InputError: If there is no seed, or one is repeated.
+    """
+    if not seeds or len(set(seeds)) != len(seeds):
+        raise InputError(f"seeds must be distinct and at least one, got {list(seeds)}")
+    results = []
+    for seed in seeds:
+        folder = None if out is None else out if len(seeds) == 1 else out / f"seed-{seed}"
+        task = make_task(seed)
+        result = search(task, seed=seed, settings=settings, out=folder, device=device, progress=progress)
+        results.append(result)
+        if folder is not None:
+            write_summary(folder, summarize([result], command=command, device=str(device)))
+    summary = summarize(results, command=command, device=str(device))
+    if out is not None and len(seeds) > 1:
+        chosen = out / f"seed-{seeds[policy_seed(results)]}"
+        for name in _COPIED:
+            if (chosen / name).exists():
+                shutil.copyfile(chosen / name, out / name)
+        write_summary(out, summary)
+    return summary, results

@@ -1,0 +1,296 @@
+"""Use a policy that was found before: on the same data, on other data, on another network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from localmin.errors import InputError
+from localmin.sampling.draws import effective_sample_size
+from localmin.sampling.feature_run import run_features
+from localmin.sampling.policy import Policy
+from localmin.sampling.progress import EpochMeter, SearchProgress, Silent
+from localmin.sampling.weighted_draw import epoch_draw
+from localmin.tasks.prediction import predict, score
+from localmin.tasks.recipe import OptimizerFactory
+from localmin.tasks.run_folder import RunFolder, Stage, fingerprint
+from localmin.tasks.storage import read_tensors
+from localmin.tasks.task import Task
+from localmin.tasks.training import mix_seed, train_model
+
+__all__ = ["TRANSFERS", "TrainResult", "Transfer", "carried_weights", "train", "train_run"]
+
+Transfer = Literal["recompute", "tables", "probabilities"]
+TRANSFERS: tuple[Transfer, ...] = ("recompute", "tables", "probabilities")
+
+_FEATURE_SHARE = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class TrainResult:
+    """What a training under a policy leaves.
+
+    Args:
+        model: In evaluation mode.
+        losses: Mean training loss per epoch, nats.
+        weights: Drawing weights that were used, shape ``(n,)``; None for uniform.
+        scores: By part: ``"test"``, ``"validation"``.
+        feature_epochs: Cost of computing features for the policy.
+        training_epochs: Cost of the training itself.
+        num_steps: Optimiser steps.
+    """
+
+    model: nn.Module
+    losses: tuple[float, ...]
+    weights: Float[Tensor, " n"] | None
+    scores: dict[str, float]
+    feature_epochs: float
+    training_epochs: float
+    num_steps: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """List everything but the arrays, in JSON types."""
+        return {
+            "losses": list(self.losses),
+            "scores": self.scores,
+            "feature_epochs": self.feature_epochs,
+            "training_epochs": self.training_epochs,
+            "num_steps": self.num_steps,
+            "effective_examples": None if self.weights is None else effective_sample_size(self.weights),
+        }
+
+
+def train(
+    task: Task,
+    *,
+    policy: Policy | str | Path | None = None,
+    optimizer: str | OptimizerFactory | None = None,
+    transfer: Transfer = "recompute",
+    weights: Float[Tensor, " n"] | None = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+    device: torch.device | str = "cpu",
+    progress: SearchProgress | None = None,
+) -> tuple[nn.Module, dict[str, Any]]:
+    """Train the task's network, drawing examples by a policy, by given weights, or uniformly.
+
+    Args:
+        task: Data, network and recipe; need not be those the policy was found on.
+        policy: A policy, or the path of one.
+        optimizer: ``"sgd"``, ``"adam"``, ``"adamw"`` or a factory; None is the recipe's.
+        transfer: ``"recompute"`` carries the ten numbers and computes features and their places anew;
+            ``"tables"`` carries the saved knots too; ``"probabilities"`` needs ``weights`` instead.
+        weights: Relative drawing weights, shape ``(n,)``, instead of a policy.
+        seed: Of everything random.
+        out: Run folder; a training that was killed goes on there.
+        device: Where to train.
+        progress: Hears how far it is.
+
+    Returns:
+        The model in evaluation mode, and its history: losses, scores, costs.
+
+    Example:
+        >>> from localmin.tasks import digits
+        >>> model, history = train(digits(seed=0, epochs=2), seed=0)
+        >>> history["num_steps"]
+        32
+    """
+    result = train_run(
+        task, policy=policy, optimizer=optimizer, transfer=transfer, weights=weights, seed=seed, out=out,
+        device=device, progress=progress,
+    )  # fmt: skip
+    return result.model, result.to_dict()
+
+
+def train_run(
+    task: Task,
+    *,
+    policy: Policy | str | Path | None = None,
+    optimizer: str | OptimizerFactory | None = None,
+    transfer: Transfer = "recompute",
+    weights: Float[Tensor, " n"] | None = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+    device: torch.device | str = "cpu",
+    progress: SearchProgress | None = None,
+) -> TrainResult:
+    """Train as `train` does and keep everything in one result.
+
+    Args:
+        task: As in `train`.
+        policy: As in `train`.
+        optimizer: As in `train`.
+        transfer: As in `train`.
+        weights: As in `train`.
+        seed: As in `train`.
+        out: As in `train`.
+        device: As in `train`.
+        progress: As in `train`.
+
+    Returns:
+        Model, losses, weights, scores, costs.
+
+    Raises:
+        InputError: If policy and weights are both given, or the sampler's support is smaller than a batch.
+    """
+    if policy is not None and weights is not None:
+        raise InputError("give a policy or weights, not both")
+    if transfer not in TRANSFERS:
+        raise InputError(f"unknown transfer {transfer!r}; choose one of {', '.join(TRANSFERS)}")
+    if optimizer is not None:
+        task = task.with_recipe(replace(task.recipe, optimizer=optimizer))
+    if isinstance(policy, str | Path):
+        policy = Policy.load(policy)
+    progress = progress or Silent()
+    identity = {
+        "job": "train",
+        "task": task.to_dict() | {"data": {part: fingerprint(e) for part, e in task.parts().items()}},
+        "seed": seed,
+        "policy": None if policy is None else policy.describe() | {"transfer": transfer},
+        "weights": None if weights is None else float((weights / weights.sum()).square().sum()),
+    }
+    with RunFolder(None if out is None else Path(out), identity) as folder:
+        return _train(task, policy, transfer, weights, seed, folder, torch.device(device), progress)
+
+
+def _train(
+    task: Task,
+    policy: Policy | None,
+    transfer: Transfer,
+    weights: Float[Tensor, " n"] | None,
+    seed: int,
+    folder: RunFolder,
+    device: torch.device,
+    progress: SearchProgress,
+) -> TrainResult:
+    meter = EpochMeter(progress, len(task.train))
+    feature_epochs = max(1, round(_FEATURE_SHARE * task.epochs)) if policy is not None else 0
+    progress.begin(task.epochs + feature_epochs)
+    try:
+        if policy is not None:
+            progress.stage("features")
+            weights = _policy_weights(task, policy, transfer, feature_epochs, seed, folder, device, meter)
+        if weights is not None:
+            check_support(weights, task.recipe.batch_size)
+        progress.stage("training")
+
+        def compute() -> Stage:
+            trained = train_model(
+                task,
+                task.train,
+                epoch_draw(weights, len(task.train)),
+                seed=mix_seed(seed, 8, 1),
+                model_seed=mix_seed(seed, 0, 1),
+                device=device,
+                checkpoint=folder.checkpoint("training"),
+                on_epoch=meter.whole_epoch,
+            )
+            scores = {
+                part: score(
+                    predict(trained.model, task, examples),
+                    examples.labels.cpu(),
+                    task.metric,
+                    num_classes=task.num_classes,
+                )
+                for part, examples in (("test", task.test), ("validation", task.validation))
+            }
+            content = {
+                "losses": list(trained.losses),
+                "scores": scores,
+                "num_steps": trained.num_steps,
+                "epochs": trained.num_draws / len(task.train),
+            }
+            return content, dict(trained.model.state_dict())
+
+        content, tensors = folder.once("training", compute)
+    finally:
+        progress.end()
+    model = task.build_model(0)
+    model.load_state_dict(tensors)
+    return TrainResult(
+        model.eval(),
+        tuple(content["losses"]),
+        weights,
+        content["scores"],
+        float(feature_epochs),
+        content["epochs"],
+        content["num_steps"],
+    )
+
+
+def _policy_weights(
+    task: Task,
+    policy: Policy,
+    transfer: Transfer,
+    epochs: int,
+    seed: int,
+    folder: RunFolder,
+    device: torch.device,
+    meter: EpochMeter,
+) -> Float[Tensor, " n"]:
+    if transfer == "probabilities":
+        raise InputError("transfer 'probabilities' carries over weights, not a policy: give the run folder")
+
+    def compute() -> Stage:
+        table, _ = run_features(
+            task,
+            source="epoch-mean",
+            epochs=epochs,
+            seed=mix_seed(seed, 1, 2),
+            model_seed=mix_seed(seed, 0, 1),
+            device=device,
+            checkpoint=folder.checkpoint("features"),
+            on_epoch=meter.whole_epoch,
+        )
+        found = policy.weights(
+            table, task.train.labels.cpu(), num_classes=task.num_classes, refit=transfer == "recompute"
+        )
+        return {}, {"weights": found}
+
+    return folder.once("features", compute)[1]["weights"]
+
+
+def check_support(weights: Float[Tensor, " n"], batch_size: int) -> None:
+    """Refuse samplers that draw from fewer examples than a batch holds.
+
+    Args:
+        weights: Relative drawing weights.
+        batch_size: Of the recipe.
+
+    Raises:
+        InputError: If the support or the effective number of examples is smaller than a batch.
+    """
+    support = int((weights > 0).sum())
+    effective = effective_sample_size(weights)
+    if min(support, effective) < batch_size:
+        raise InputError(
+            f"the policy draws from {support} examples ({effective:.0f} effective), fewer than a batch of "
+            f"{batch_size}; give a smaller --batch-size, more data, or another policy"
+        )
+
+
+def carried_weights(run: Path, task: Task) -> Float[Tensor, " n"]:
+    """Read the probabilities that a search gave each example, for a training on the same examples.
+
+    Args:
+        run: Run folder of a search.
+        task: Must have the same training labels in the same order.
+
+    Returns:
+        Relative weights, shape ``(n,)``.
+
+    Raises:
+        InputError: If the examples are others.
+    """
+    arrays = read_tensors(run / "features.safetensors")
+    if not torch.equal(arrays["labels"], task.train.labels.cpu()):
+        raise InputError(
+            f"the training examples are not those of {run}: probabilities belong to examples; use the same "
+            "data, seed, noise and limit, or --transfer recompute"
+        )
+    return arrays["weights"]

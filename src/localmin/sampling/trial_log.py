@@ -1,0 +1,65 @@
+"""Every trial of a search in Optuna's own journal format, for its dashboard and for other tools."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+__all__ = ["TrialLog"]
+
+
+class TrialLog:
+    """Append finished trials to an Optuna study in a journal file.
+
+    The run folder's stages are what a search resumes from; this is the copy for people and tools.
+    The caller holds the lock of the run folder.
+
+    Args:
+        path: Of the journal, or None for no log.
+        study_name: Within the journal.
+        parameter_names: One per number of the policies.
+    """
+
+    def __init__(self, path: Path | None, *, study_name: str, parameter_names: tuple[str, ...]) -> None:
+        self.parameter_names = parameter_names
+        self._study: Any = None
+        self._known = 0
+        if path is None:
+            return
+        import optuna
+        from optuna.storages import JournalStorage
+        from optuna.storages.journal import JournalFileBackend
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        _repair(path)
+        storage = JournalStorage(JournalFileBackend(str(path)))
+        self._study = optuna.create_study(
+            storage=storage, study_name=study_name, direction="maximize", load_if_exists=True
+        )
+        self._known = len(self._study.get_trials(deepcopy=False))
+
+    def record(self, number: int, z: list[float], score: float, attributes: dict[str, Any]) -> None:
+        """Append trial ``number`` unless the journal has it already."""
+        if self._study is None or number < self._known:
+            return
+        import optuna
+
+        values = dict(zip(self.parameter_names, z, strict=True))
+        distributions = {name: optuna.distributions.FloatDistribution(0.0, 1.0) for name in values}
+        self._study.add_trial(
+            optuna.trial.create_trial(
+                params=values, distributions=distributions, value=score, user_attrs=attributes
+            )
+        )
+        self._known += 1
+
+
+def _repair(path: Path) -> None:
+    """Remove what a killed process may leave: a half-written last line, and its lock."""
+    for lock in path.parent.glob(f"{path.name}.lock*"):
+        lock.unlink(missing_ok=True)
+    if not path.exists():
+        return
+    content = path.read_bytes()
+    if content and not content.endswith(b"\n"):
+        path.write_bytes(content[: content.rfind(b"\n") + 1])
