@@ -1,0 +1,99 @@
+"""Options that several commands share, and how text becomes values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from localmin.errors import InputError
+
+__all__ = [
+    "BatchSize",
+    "CleanValidation",
+    "Data",
+    "Debug",
+    "Device",
+    "Epochs",
+    "Form",
+    "Imbalance",
+    "Json",
+    "Label",
+    "LearningRate",
+    "Limit",
+    "MetricName",
+    "Model",
+    "Noise",
+    "NoiseKind",
+    "Out",
+    "Test",
+    "Threads",
+    "parse_seeds",
+]
+
+Data = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA",
+        help="A built-in name (digits, iris, wine, breast_cancer), a folder of class folders, a .parquet, "
+        ".csv or .npz file, or file.py:factory returning a Task.",
+    ),
+]
+Test = Annotated[str | None, typer.Option(metavar="DATA", help="A separate test set, read like DATA.")]
+Label = Annotated[str | None, typer.Option(metavar="NAME", help="Column that holds the label.")]
+Model = Annotated[
+    str | None, typer.Option(metavar="NAME", help="mlp, cnn, resnet18, or file.py:factory of an nn.Module.")
+]
+Noise = Annotated[float, typer.Option(metavar="RATE", help="Make this share of the labels wrong, 0 to 1.")]
+NoiseKind = Annotated[str, typer.Option(metavar="KIND", help="symmetric or pair.")]
+CleanValidation = Annotated[
+    bool, typer.Option("--clean-validation", help="Keep the validation labels right under --noise.")
+]
+Imbalance = Annotated[
+    float, typer.Option(metavar="FACTOR", help="Thin classes out: largest over smallest class.")
+]
+Limit = Annotated[
+    int | None, typer.Option(metavar="N", help="Use N examples for training and validation together.")
+]
+Epochs = Annotated[int | None, typer.Option(metavar="E", help="Length of one training.")]
+BatchSize = Annotated[int | None, typer.Option(metavar="B", help="Examples in an optimiser step.")]
+LearningRate = Annotated[float | None, typer.Option("--lr", metavar="LR", help="Peak learning rate.")]
+MetricName = Annotated[str | None, typer.Option(metavar="NAME", help="accuracy or balanced-accuracy.")]
+Form = Annotated[str | None, typer.Option(metavar="FORM", help="Policy form: a, b, d or e.")]
+Device = Annotated[str, typer.Option(metavar="DEVICE", help="cpu, cuda or auto.")]
+Threads = Annotated[int | None, typer.Option(metavar="N", help="Threads of torch on the CPU.")]
+Out = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Run folder; repeating the command continues an interrupted run."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Read seeds: ``"3"``, ``"0-4"``, ``"0,2,5-7"``.
+
+    Args:
+        text: As typed.
+
+    Returns:
+        The seeds in order.
+
+    Raises:
+        InputError: If the text is not of that form.
+
+    Example:
+        >>> parse_seeds("0-2,7")
+        [0, 1, 2, 7]
+    """
+    seeds: list[int] = []
+    try:
+        for part in text.split(","):
+            first, dash, last = part.strip().partition("-")
+            seeds += range(int(first), int(last) + 1) if dash else [int(first)]
+    except ValueError:
+        seeds = []
+    if not seeds:
+        raise InputError(f"--seeds expects numbers and ranges such as 0-4 or 0,3,7, got {text!r}")
+    return seeds
