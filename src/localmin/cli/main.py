@@ -7,7 +7,6 @@ import os
 import sys
 from importlib.metadata import version
 
-import click
 import typer
 
 from localmin.cli.report import report
@@ -16,6 +15,9 @@ from localmin.cli.train import train
 from localmin.errors import LocalminError
 
 __all__ = ["application", "main"]
+
+# What the command-line parser raises for an unknown option or a missing value; typer does not name it.
+_USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
 
 EXIT_NO, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 1, 2, 130
 
@@ -50,31 +52,25 @@ def main(arguments: list[str] | None = None) -> None:
 
     Raises:
         SystemExit: Always, with the exit code.
-        LocalminError: If ``--debug`` was given: with its traceback.
-        OSError: If ``--debug`` was given.
+        Exception: What no user can mend, and with ``--debug`` everything.
     """
     given = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in given
     try:
         code = application(given, standalone_mode=False)
-    except click.exceptions.Abort:
+    except typer.Abort:
         _stop("interrupted", EXIT_INTERRUPTED)
-    except click.ClickException as error:
-        _stop(error.format_message(), EXIT_BAD_INPUT)
     except KeyboardInterrupt:
-        _stop("interrupted; the same command goes on where it stopped if it had --out", EXIT_INTERRUPTED)
-    except LocalminError as error:
-        if debug:
-            raise
-        _stop(str(error), EXIT_BAD_INPUT)
+        _stop("interrupted; repeat the same command to go on where it stopped", EXIT_INTERRUPTED)
     except BrokenPipeError:
         # The reader of our output has gone; Python would complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_NO)
-    except OSError as error:
-        if debug:
+    except Exception as error:
+        message = _message(error)
+        if message is None or (debug and not isinstance(error, _USAGE_ERROR)):
             raise
-        _stop(_describe(error), EXIT_BAD_INPUT)
+        _stop(message, EXIT_BAD_INPUT)
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -82,6 +78,17 @@ def _stop(message: str, code: int) -> None:
     line = " ".join(message.split())
     print(f"localmin: {line}", file=sys.stderr)
     sys.exit(code)
+
+
+def _message(error: Exception) -> str | None:
+    """Say in one line what a user can mend; None for what only a developer can."""
+    if isinstance(error, LocalminError):
+        return str(error)
+    if isinstance(error, _USAGE_ERROR):
+        return str(error.format_message())  # type: ignore[attr-defined]
+    if isinstance(error, OSError):
+        return _describe(error)
+    return None
 
 
 def _describe(error: OSError) -> str:
