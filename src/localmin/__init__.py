@@ -9,7 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from localmin import networks, numerics, objective, reports, sampling, tasks
+    from localmin import langevin, networks, numerics, objective, reports, sampling, tasks
+    from localmin.langevin import LangevinDynamics, NonReversibleLangevin, UnderdampedLangevin
     from localmin.objective import Objective
     from localmin.sampling import WeightedSampler, load_result, search, train
     from localmin.tasks import Task
@@ -17,9 +18,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "LangevinDynamics",
+    "NonReversibleLangevin",
     "Objective",
     "Task",
+    "UnderdampedLangevin",
     "WeightedSampler",
+    "langevin",
     "load_result",
     "networks",
     "numerics",
@@ -31,8 +36,11 @@ __all__ = [
     "train",
 ]
 
-_PACKAGES = ("networks", "numerics", "objective", "reports", "sampling", "tasks")
+_PACKAGES = ("langevin", "networks", "numerics", "objective", "reports", "sampling", "tasks")
 _HOMES = {
+    "LangevinDynamics": "localmin.langevin",
+    "NonReversibleLangevin": "localmin.langevin",
+    "UnderdampedLangevin": "localmin.langevin",
     "Objective": "localmin.objective",
     "Task": "localmin.tasks",
     "WeightedSampler": "localmin.sampling",
