@@ -17,6 +17,7 @@ __all__ = [
     "Device",
     "Epochs",
     "Form",
+    "ImageSize",
     "Imbalance",
     "Json",
     "Label",
@@ -49,6 +50,9 @@ Noise = Annotated[float, typer.Option(metavar="RATE", help="Make this share of t
 NoiseKind = Annotated[str, typer.Option(metavar="KIND", help="symmetric or pair.")]
 CleanValidation = Annotated[
     bool, typer.Option("--clean-validation", help="Keep the validation labels right under --noise.")
+]
+ImageSize = Annotated[
+    int | None, typer.Option(metavar="PIXELS", help="Bring images to this height and width.")
 ]
 Imbalance = Annotated[
     float, typer.Option(metavar="FACTOR", help="Thin classes out: largest over smallest class.")

@@ -23,6 +23,7 @@ def search(
     clean_validation: options.CleanValidation = False,
     imbalance: options.Imbalance = 1.0,
     limit: options.Limit = None,
+    image_size: options.ImageSize = None,
     metric: options.MetricName = None,
     epochs: options.Epochs = None,
     batch_size: options.BatchSize = None,
@@ -63,7 +64,7 @@ def search(
     console = stderr_console()
     request = TaskRequest(
         data, test, label, model, noise, noise_kind, clean_validation, imbalance, limit, metric,  # type: ignore[arg-type]
-        {"epochs": epochs, "batch_size": batch_size, "lr": lr},
+        {"epochs": epochs, "batch_size": batch_size, "lr": lr}, image_size,
     )  # fmt: skip
     make_task = open_request(request, console)
     folder = out or default_folder(data, preset, request, settings, chosen_seeds)

@@ -34,6 +34,7 @@ def train(
     clean_validation: options.CleanValidation = False,
     imbalance: options.Imbalance = 1.0,
     limit: options.Limit = None,
+    image_size: options.ImageSize = None,
     metric: options.MetricName = None,
     epochs: options.Epochs = None,
     batch_size: options.BatchSize = None,
@@ -57,7 +58,7 @@ def train(
     console = stderr_console()
     request = TaskRequest(
         data, test, label, model, noise, noise_kind, clean_validation, imbalance, limit, metric,  # type: ignore[arg-type]
-        {"epochs": epochs, "batch_size": batch_size, "lr": lr},
+        {"epochs": epochs, "batch_size": batch_size, "lr": lr}, image_size,
     )  # fmt: skip
     task = open_request(request, console)(seed)
     file = policy / "policy.json" if policy is not None and policy.is_dir() else policy

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +16,7 @@ from localmin.tasks.imbalance import imbalanced_subset
 from localmin.tasks.models import build_named, check_named
 from localmin.tasks.noise import NoiseKind, check_noise
 from localmin.tasks.noisy_task import add_noise
+from localmin.tasks.recipe import Recipe
 from localmin.tasks.source import DataSource
 from localmin.tasks.splits import stratified_split, stratified_subset
 from localmin.tasks.task import Metric, ModelFactory, Task
@@ -23,6 +25,8 @@ __all__ = ["build_task"]
 
 # Independent streams of one seed.
 _SPLIT, _LIMIT, _IMBALANCE = range(3)
+
+_MIN_BATCHES, _MIN_BATCH = 4, 4
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,7 @@ def build_task(
         test=parts.test,
         model=factory,
         num_classes=num_classes,
-        recipe=replace(source.recipe, **changes),
+        recipe=replace(_fitted(source.recipe, len(train)), **changes),
         class_names=source.class_names,
         metric=metric or ("balanced-accuracy" if imbalance > 1 else "accuracy"),
         normalization=source.normalization,
@@ -105,6 +109,14 @@ def build_task(
         },
     )
     return add_noise(task, noise, kind=noise_kind, clean_validation=clean_validation, seed=seed)
+
+
+def _fitted(recipe: Recipe, num_examples: int) -> Recipe:
+    """Shrink the default batch for tiny training sets, which would otherwise make a step or two an epoch."""
+    if num_examples >= _MIN_BATCHES * recipe.batch_size:
+        return recipe
+    size = max(_MIN_BATCH, 2 ** int(math.log2(max(1, num_examples // (2 * _MIN_BATCHES)))))
+    return replace(recipe, batch_size=min(recipe.batch_size, size))
 
 
 @dataclass(frozen=True)

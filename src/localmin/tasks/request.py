@@ -32,6 +32,7 @@ class TaskRequest:
         limit: Examples for training and validation together.
         metric: ``"accuracy"`` or ``"balanced-accuracy"``; None chooses.
         recipe: Fields of `Recipe` to replace; None values are ignored.
+        image_size: Pixels that images are brought to; None is their most common size.
     """
 
     data: str
@@ -45,6 +46,7 @@ class TaskRequest:
     limit: int | None = None
     metric: Metric | None = None
     recipe: dict[str, Any] | None = None
+    image_size: int | None = None
 
     def open(self, progress: ReadProgress | None = None) -> Callable[[int], Task]:
         """Read the data once.
@@ -63,7 +65,9 @@ class TaskRequest:
         recipe = {key: value for key, value in (self.recipe or {}).items() if value is not None}
         if ".py:" in self.data:
             return self._from_factory(recipe)
-        source = open_source(self.data, test=self.test, label=self.label, progress=progress)
+        source = open_source(
+            self.data, test=self.test, label=self.label, image_size=self.image_size, progress=progress
+        )
 
         def make(seed: int) -> Task:
             return build_task(
@@ -87,6 +91,7 @@ class TaskRequest:
             "--label": self.label,
             "--model": self.model,
             "--limit": self.limit,
+            "--image-size": self.image_size,
             "--imbalance": None if self.imbalance == 1 else self.imbalance,
         }
         given = [name for name, value in fixed.items() if value is not None]

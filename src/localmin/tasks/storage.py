@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from localmin.errors import RunFolderError
 
-__all__ = ["read_json", "read_tensors", "write_bytes", "write_json", "write_tensors", "write_text"]
+__all__ = ["finite", "read_json", "read_tensors", "write_bytes", "write_json", "write_tensors", "write_text"]
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -31,9 +32,11 @@ def write_bytes(path: Path, content: bytes) -> None:
     try:
         _replace(path, content)
     except OSError as error:
-        raise RunFolderError(
-            f"{path} cannot be written ({error.strerror or error}); make room or choose another folder"
-        ) from error
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            advice = "the disk is full: free some space and repeat the command, it goes on where it stopped"
+        else:
+            advice = f"{error.strerror or error}: choose another --out"
+        raise RunFolderError(f"{path} cannot be written; {advice}") from error
 
 
 def _replace(path: Path, content: bytes) -> None:
@@ -58,7 +61,7 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON atomically; NaN and infinity become null, which every reader understands."""
-    write_text(path, json.dumps(_finite(content), indent=2, allow_nan=False) + "\n")
+    write_text(path, json.dumps(finite(content), indent=2, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:
@@ -77,6 +80,10 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RunFolderError(f"{path} does not exist") from None
+    except OSError as error:
+        raise RunFolderError(f"{path} cannot be read ({error.strerror or error})") from None
+    except RecursionError:
+        raise RunFolderError(f"{path} is nested too deeply to be one of our files") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise RunFolderError(f"{path} is not JSON ({error}); remove it and run again") from None
 
@@ -116,11 +123,12 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     return {name: torch.as_tensor(value) for name, value in tensors.items()}
 
 
-def _finite(content: Any) -> Any:
+def finite(content: Any) -> Any:
+    """Replace NaN and infinity in nested content by None, which is what JSON can hold."""
     if isinstance(content, float) and not math.isfinite(content):
         return None
     if isinstance(content, dict):
-        return {str(key): _finite(value) for key, value in content.items()}
+        return {str(key): finite(value) for key, value in content.items()}
     if isinstance(content, list | tuple):
-        return [_finite(value) for value in content]
+        return [finite(value) for value in content]
     return content

@@ -31,7 +31,7 @@ def read_csv(path: Path, options: ReadOptions) -> Reading:
         DataError: If the file is damaged or empty, has no header, or its columns do not fit.
     """
     table = _parse(path)
-    names = table.column_names
+    names: list[str] = table.column_names
     if all(is_number(name) for name in names):
         raise DataError(
             f"the first line of {path} holds numbers ({show_names(names)}); it must name the columns"
@@ -58,7 +58,12 @@ def _parse(path: Path) -> Any:
         separator = max(_SEPARATORS, key=header.count)
         # Names and labels may contain line breaks between quotes.
         layout = reader.ParseOptions(delimiter=separator, newlines_in_values=True)
-        return reader.read_csv(path, parse_options=layout)
-    except (arrow.ArrowException, OSError, UnicodeError) as error:
+        table = reader.read_csv(path, parse_options=layout)
+        # Names are decoded only now.
+        _ = table.column_names
+    except UnicodeError as error:
+        raise DataError(f"the first line of {path} is not UTF-8 text; save the file as UTF-8") from error
+    except (arrow.ArrowException, OSError) as error:
         reason = str(error).strip().split("\n")[0]
         raise DataError(f"{path} cannot be read as CSV ({reason})") from error
+    return table

@@ -81,8 +81,8 @@ class Classes:
             )
         if len(labels.values) > max(2, len(labels.codes) // 2):
             raise DataError(
-                f"{where} has {len(labels.values)} different labels for {len(labels.codes)} examples; that "
-                "looks like a measured quantity or an identifier, not a class: name another label column"
+                f"{where} has {len(labels.values)} different labels for {len(labels.codes)} examples, too "
+                "few for each class; if it is a measured quantity or an identifier, name another label column"
             )
         values = tuple(sorted(labels.values, key=lambda value: (isinstance(value, str), value)))
         return cls(values, tuple(labels.names.get(value, str(value)) for value in values))

@@ -61,8 +61,8 @@ def open_source(
         alphabetical order.
 
     Raises:
-        InputError: If an option does not go with the data, or there is no such data.
-        DataError: If the data cannot be read, or cannot be used for classification.
+        InputError: If an option does not go with the data.
+        DataError: If there is no such data, or it cannot be read or used for classification.
 
     Example:
         >>> source = open_source("iris")
@@ -75,15 +75,19 @@ def open_source(
         source = open_builtin(data)
         return source if model is None else replace(source, model=model)
     options = ReadOptions(label, ImageOptions(_as_size(image_size), None, cache, progress))
-    path, test_path = _locate(data)
-    training = _read(path, options, "train")
-    if options.images.size is not None and training.form is None:
-        raise InputError(f"an image size was given, but {path} holds no encoded images")
-    if test is not None:
-        folder, part = _locate(test)
-        test_path = part or folder
-    classes = Classes.of(training.labels, where=training.where)
-    held_out = None if test_path is None else _read_test(test_path, options, training)
+    try:
+        path, test_path = _locate(data)
+        if test is not None:
+            # Where a folder or an archive has two parts, its test part is meant.
+            whole, part = _locate(test)
+            test_path = part or whole
+        training = _read(path, options, "train")
+        if options.images.size is not None and training.form is None:
+            raise InputError(f"an image size was given, but {path} holds no encoded images")
+        classes = Classes.of(training.labels, where=training.where)
+        held_out = None if test_path is None else _read_test(test_path, options, training)
+    except PermissionError as error:
+        raise DataError(f"{error.filename} cannot be read: permission denied") from error
     default_model, recipe = choose_defaults(training.inputs)
     return DataSource(
         name=Path(data).expanduser().resolve().name,
@@ -119,19 +123,17 @@ def _locate(data: str) -> tuple[Path, Path | None]:
 
 
 def _read(path: Path, options: ReadOptions, part: Part) -> Reading:
-    try:
-        if path.is_dir():
-            return read_folder(path, options)
-        suffix = path.suffix.lower()
-        return read_npz(path, options, part=part) if suffix == ".npz" else _READERS[suffix](path, options)
-    except PermissionError as error:
-        raise DataError(f"{error.filename or path} cannot be read: permission denied") from error
+    if path.is_dir():
+        return read_folder(path, options)
+    suffix = path.suffix.lower()
+    return read_npz(path, options, part=part) if suffix == ".npz" else _READERS[suffix](path, options)
 
 
 def _read_test(path: Path, options: ReadOptions, training: Reading) -> Reading:
     form = training.form
-    if form is None and training.inputs.dtype == torch.uint8 and training.inputs.ndim == 4:
-        _, channels, height, width = training.inputs.shape
+    if form is None and training.inputs.dtype == torch.uint8 and training.inputs.shape[1] in (1, 3):
+        # Arrays of pixels; a test set of encoded images has to come to the same.
+        channels, height, width = training.inputs.shape[1:]
         form = ImageForm(height, width, channels, fits=False)
     options = replace(options, images=replace(options.images, form=form), training=training)
     part: Part = "test" if path.suffix.lower() == ".npz" and holds_test_part(path) else "train"
