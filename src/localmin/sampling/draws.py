@@ -53,7 +53,7 @@ _BLOCK = 131_072
 # 2^-41 draws an epoch from none.
 _MAX_FRACTION_BITS = 40
 # Sums outside this range are rescaled before anything is divided by them or multiplied with them.
-_SAFE_TOTAL = (1e-250, 1e250)
+_SAFE_TOTAL = (1e-280, 1e300)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,8 +73,8 @@ class WeightTable:
         """Check weights as `validate_weights` does and add them up; extreme sums are scaled to fit."""
         values, total = _checked(weights)
         if not _SAFE_TOTAL[0] < total < _SAFE_TOTAL[1]:
-            # The largest weight becomes 1e240, or stays below it: small ones must not underflow.
-            values = values / max(float(values.max()) * 1e-240, sys.float_info.min)
+            # The largest weight becomes 1e290 at most: small ones must not underflow.
+            values = values / max(float(values.max()) * 1e-290, sys.float_info.min)
             total = _survey(values)[1]
         return cls(values, total)
 
@@ -279,10 +279,7 @@ def distinct_draw(
 
 def _checked(weights: WeightsLike) -> tuple[Float64[Tensor, " n"], float]:
     """Bring weights to float64 and check them; their sum comes along (infinite where it overflows)."""
-    try:
-        given = torch.as_tensor(weights)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ShapeError(f"weights: expected a table of real numbers, one per example; {error}") from error
+    given = weights if isinstance(weights, Tensor) else _from_numbers(weights)
     if given.ndim != 1 or given.numel() == 0 or given.is_complex():
         raise ShapeError(
             f"weights: expected real numbers of shape (n,) with n >= 1, got {given.dtype} of shape "
@@ -297,6 +294,19 @@ def _checked(weights: WeightsLike) -> tuple[Float64[Tensor, " n"], float]:
             f"weights: all {len(values)} are 0, so nothing can be drawn; give at least one example a weight"
         )
     return values, total
+
+
+def _from_numbers(weights: np.ndarray | Sequence[float]) -> Tensor:
+    """Read an array or a list; torch itself would read a list of numbers as float32."""
+    try:
+        table = np.asarray(weights)
+    except ValueError as error:
+        raise ShapeError("weights: expected real numbers of shape (n,), got a ragged table") from error
+    if table.dtype.kind not in "biuf":
+        raise ShapeError(f"weights: expected real numbers of shape (n,), got {table.dtype} values")
+    if not (table.flags.writeable and table.flags.c_contiguous):
+        table = table.copy()  # torch warns of the one and refuses some of the other
+    return torch.from_numpy(table)
 
 
 def _refuse_bad_weight(values: Tensor) -> None:
@@ -468,7 +478,7 @@ def _shuffled_blocks(
     """Collect each block's parts and yield them in random order."""
     for block in range(bounds.shape[1] - 1):
         parts = [items[start:end] for start, end in bounds[:, block : block + 2].tolist()]
-        collected = torch.cat(parts) if len(parts) > 1 else items
+        collected = torch.cat(parts) if len(parts) > 1 else parts[0]
         order = torch.randperm(len(collected), generator=generator, dtype=torch.int32)
         yield collected.index_select(0, order)
 
