@@ -17,11 +17,11 @@ $(VENV)/.created:
 
 # The constraint on torch lets pip take a CPU build where one is offered.
 $(VENV)/.installed: $(VENV)/.created pyproject.toml constraints.txt
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[data,viz]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[data]'
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[data,viz,dev]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[data,dev]'
 	@touch $@
 
 demo: $(VENV)/.installed  ## install, search a sampler for digits with 40 % wrong labels, write a report

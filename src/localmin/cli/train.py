@@ -25,7 +25,13 @@ def train(
             help="recompute (the ten numbers), tables (the knots too), probabilities (of a run folder).",
         ),
     ] = "recompute",
-    optimizer: Annotated[str | None, typer.Option(metavar="NAME", help="sgd, adam or adamw.")] = None,
+    optimizer: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="sgd, adam, adamw, langevin, underdamped or non-reversible."),
+    ] = None,
+    temperature: Annotated[
+        float, typer.Option(metavar="T", help="Of the Langevin dynamics; 0 draws no noise.")
+    ] = 0.0,
     test: options.Test = None,
     label: options.Label = None,
     model: options.Model = None,
@@ -48,6 +54,7 @@ def train(
 ) -> None:
     """Train on DATA, drawing examples by a policy; on the same network or another one."""
     del debug  # read by the program before commands are
+    from localmin.cli.optimizers import choose_optimizer
     from localmin.cli.session import choose_device, open_request, use_threads
     from localmin.cli.terminal_progress import TerminalProgress, stderr_console
     from localmin.sampling.transfer import carried_weights, train_run
@@ -61,6 +68,9 @@ def train(
         {"epochs": epochs, "batch_size": batch_size, "lr": lr}, image_size,
     )  # fmt: skip
     task = open_request(request, console)(seed)
+    chosen = choose_optimizer(
+        optimizer, lr=lr, temperature=temperature, momentum=task.recipe.momentum, seed=seed
+    )
     file = policy / "policy.json" if policy is not None and policy.is_dir() else policy
     carried = carried_weights(policy, task) if policy is not None and transfer == "probabilities" else None
     result = train_run(
@@ -68,7 +78,7 @@ def train(
         policy=None if carried is not None else file,
         transfer=transfer,  # type: ignore[arg-type]
         weights=carried,
-        optimizer=optimizer,
+        optimizer=chosen,
         seed=seed,
         out=out,
         device=choose_device(device),

@@ -68,7 +68,7 @@ def summarize(results: Sequence[SearchResult], *, command: str, device: str = "c
 
     Returns:
         JSON types: scores with mean, standard error and values; gain of searched over uniform; gap closed;
-        shares of the examples that the recommended policies (nearly) never and rarely draw; cost per seed;
+        share of the examples that the recommended policies draw rarely or never; cost per seed;
         policy; recommendation; the details of each seed.
     """
     first = results[0]
@@ -95,7 +95,7 @@ def summarize(results: Sequence[SearchResult], *, command: str, device: str = "c
         **arms,
         "gain": {"test": mean_and_error([r.arms["searched"].test - r.arms["uniform"].test for r in results])},
         "gap_closed": mean_and_error(gaps) if gaps else None,
-        "drawing": _drawing(results),
+        "rarely_drawn": _rarely_drawn(results),
         "policy": results[chosen].policy.describe(),
         "policy_seed": results[chosen].seed,
         "num_trials": len(first.trials),
@@ -119,13 +119,10 @@ def _draws(weights: Tensor) -> Tensor:
     return weights * (len(weights) / weights.sum())
 
 
-def _drawing(results: Sequence[SearchResult]) -> dict[str, Any]:
-    """Measure what shares of the examples the recommended policies (nearly) never and rarely draw."""
-    shares = {}
-    for name, limit in (("dropped", results[0].drop_report.threshold), ("rare", _RARE)):
-        values = [float((_draws(result.weights) < limit).double().mean()) for result in results]
-        shares[name] = {"below": limit, "share": mean_and_error(values)}
-    return shares
+def _rarely_drawn(results: Sequence[SearchResult]) -> dict[str, Any]:
+    """Measure what share of the examples the recommended policies draw less than half as often as uniform."""
+    shares = [float((_draws(result.weights) < _RARE).double().mean()) for result in results]
+    return {"below": _RARE, "share": mean_and_error(shares)}
 
 
 def _classes(result: SearchResult) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 import torch
@@ -147,6 +147,9 @@ def _check_name(option: str, value: str, known: tuple[str, ...]) -> None:
 
 
 def _describe(value: object) -> Any:
+    # The repr of a dataclass names its settings and no address, so it tells recipes apart.
+    if is_dataclass(value):
+        return repr(value)
     if callable(value):
         return getattr(value, "__qualname__", type(value).__qualname__)
     return value

@@ -1,0 +1,303 @@
+"""The page: its sections in order, each with what its template needs."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from localmin.reports import story
+from localmin.reports.caveats import caveats, warnings
+from localmin.reports.plots import comparison_figure, curve_figure, map_figure, plane_figure, search_figure
+from localmin.reports.plots.comparison import ARMS
+from localmin.reports.provenance import provenance
+from localmin.reports.quantities import Quantity, Sentence
+from localmin.reports.run_data import RunData
+from localmin.reports.thumbnails import data_uri
+
+__all__ = ["SECTIONS", "Section", "render_page"]
+
+_MAX_GALLERY = 12
+_VERDICTS = {True: "accepted", False: "refused"}
+_GUARD_WORDS = {
+    "none": "",
+    "halves": "two halves",
+    "four-fifths": "four fifths",
+    "safe-rule": "trials compared",
+}
+
+
+@dataclass(frozen=True)
+class Section:
+    """One part of the page.
+
+    Args:
+        name: Anchor, and the name of its template.
+        title: Heading.
+        short: In the list of contents.
+        context: Gives the template's values, or None where the section has nothing to say.
+    """
+
+    name: str
+    title: str
+    short: str
+    context: Callable[[RunData], dict[str, Any] | None]
+
+
+def render_page(data: RunData) -> str:
+    """Write the whole page.
+
+    Args:
+        data: Of a finished run.
+
+    Returns:
+        HTML, with style and script inside, no reference to anything but ``dropped.csv`` beside it.
+    """
+    environment = Environment(
+        loader=PackageLoader("localmin.reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    # Templates of style and script hold no user's text; they are hashed as they stand in the page.
+    style, script = (_source(environment, name) for name in ("page.css", "sort.js"))
+    bodies = []
+    for section in SECTIONS:
+        context = section.context(data)
+        if context is not None:
+            template = environment.get_template(f"{section.name}.html")
+            bodies.append((section, Markup(template.render(context))))
+    result = data.result
+    return environment.get_template("page.html").render(
+        data_name=result["data"],
+        noise=story.noise_sentence(result),
+        headline=story.headline(result),
+        recommendation=story.recommendation_sentence(result),
+        cost=story.cost_sentence(result),
+        facts=_facts(data),
+        warnings=warnings(result),
+        sections=bodies,
+        style=Markup(style),
+        script=Markup(script),
+        security=f"default-src 'none'; img-src data:; style-src {_digest(style)}; "
+        f"script-src {_digest(script)}; base-uri 'none'; form-action 'none'",
+        version=result["versions.localmin"],
+    )
+
+
+def _source(environment: Environment, name: str) -> str:
+    assert environment.loader is not None
+    return environment.loader.get_source(environment, name)[0]
+
+
+def _digest(content: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode('ascii')}'"
+
+
+def _facts(data: RunData) -> list[tuple[str, Any, Any]]:
+    """List the three or four figures one looks for first: name, value, explanation."""
+    result = data.result
+    count = len(result["seeds"])
+    seeds = "one seed" if count == 1 else f"mean ± standard error, {count} seeds"
+    facts: list[tuple[str, Any, Any]] = [
+        ("Recommendation", _recommended(data), "decided without the test data"),
+        (
+            "Gain over uniform",
+            result.with_error("gain.test.mean", "gain.test.se", signed=True),
+            f"{story.metric_words(result)}, {seeds}",
+        ),
+    ]
+    if result["gap_closed"] is not None:
+        facts.append(
+            (
+                "Gap closed",
+                result.with_error("gap_closed.mean", "gap_closed.se"),
+                "of the way from uniform to oracle",
+            )
+        )
+    guard: tuple[str | Quantity, ...] = ("no guard trainings",)
+    if result["cost.guard_ratio"] > 0:
+        guard = ("and ", result.trainings("cost.guard_ratio"), " for the guard")
+    facts.append(
+        ("Cost of the search", Sentence((result.trainings("cost.ratio"), " trainings")), Sentence(guard))
+    )
+    return facts
+
+
+def _recommended(data: RunData) -> Quantity:
+    value = data.result["recommendation"]
+    return Quantity("recommendation", value, "Searched policy" if value == "searched" else "Uniform")
+
+
+def _comparison(data: RunData) -> dict[str, Any]:
+    result = data.result
+    arms = [arm for arm in ARMS if result[arm] is not None]
+    metric = story.metric_words(result)
+    rows = [
+        {
+            "name": arm,
+            "mean": result.percent(f"{arm}.test.mean"),
+            "error": None if result[f"{arm}.test.se"] is None else result.error(f"{arm}.test.se"),
+            "values": [result.percent(f"{arm}.test.values.{i}") for i in range(len(result["seeds"]))],
+        }
+        for arm in arms
+    ]
+    return {
+        "figure": comparison_figure(result, metric=metric),
+        "metric": metric,
+        "rows": rows,
+        "seeds": result["seeds"],
+        "gain": result.with_error("gain.test.mean", "gain.test.se", signed=True),
+        "gap": story.gap_sentence(result),
+        "steps": result.count(f"{data.seed}.arms.uniform.num_steps"),
+        "has_oracle": "oracle" in arms,
+    }
+
+
+def _policy(data: RunData) -> dict[str, Any]:
+    result, form = data.result, data.form
+    key = f"{data.seed}.candidate"
+    parameters = [
+        (
+            name.replace("renormed-entropy", "E\N{MODIFIER LETTER SMALL R}"),
+            result.number(f"{key}.z.{i}", digits=3),
+        )
+        for i, name in enumerate(form.parameter_names)
+    ]
+    figure = map_figure(data) if form.name == "e" else curve_figure(data)
+    classes = [
+        (one["name"], result.count(f"{data.seed}.classes.{i}.num_examples"),
+         result.number(f"{data.seed}.classes.{i}.mean_draws", digits=2))
+        for i, one in enumerate(result[f"{data.seed}.classes"])
+    ]  # fmt: skip
+    return {
+        "form": form,
+        "kind": result[f"{key}.transform"],
+        "figure": figure,
+        "plane": plane_figure(data),
+        "parameters": parameters,
+        "classes": classes if form.has_prior else [],
+        "refused": result[f"{data.seed}.recommendation"] == "uniform",
+        "seed": _seed_of_many(data),
+        "split": data.wrong is not None,
+    }
+
+
+def _seed_of_many(data: RunData) -> int | None:
+    result = data.result
+    return int(result["policy_seed"]) if len(result["seeds"]) > 1 else None
+
+
+def _dropped(data: RunData) -> dict[str, Any]:
+    result = data.result
+    key = f"{data.seed}.drop_report"
+    images = [] if data.thumbnails is None else [data_uri(image) for image in data.thumbnails]
+    rows = list(_dropped_rows(data, f"{key}.examples", images))
+    truth = bool(rows) and rows[0]["clean"] is not None
+    known = result[f"{key}.num_dropped_wrong"] is not None
+    return {
+        "rows": rows,
+        "gallery": rows[: min(_MAX_GALLERY, len(images))],
+        "has_images": bool(images),
+        "truth": truth,
+        "known": known,
+        "num_dropped": result.count(f"{key}.num_dropped"),
+        "num_examples": result.count(f"{key}.num_examples"),
+        "share": result.percent(f"{key}.share_dropped"),
+        "threshold": result.text(f"{key}.threshold"),
+        "num_wrong": result.count(f"{key}.num_dropped_wrong"),
+        "mean_wrong": result.number(f"{key}.mean_probability_wrong", digits=2),
+        "mean_right": result.number(f"{key}.mean_probability_right", digits=2),
+        "auc": result.number(f"{key}.feature_auc", digits=3),
+        "has_csv": data.has_csv,
+        "refused": result[f"{data.seed}.recommendation"] == "uniform",
+        "seed": _seed_of_many(data),
+    }
+
+
+def _dropped_rows(data: RunData, key: str, images: list[str]) -> Iterator[dict[str, Any]]:
+    result = data.result
+    for i, example in enumerate(result[key]):
+        yield {
+            "place": i + 1,
+            "image": images[i] if i < len(images) else None,
+            "name": example["identifier"],
+            "label": example["label"],
+            "prediction": example["prediction"],
+            "clean": example["clean_label"],
+            "wrong": example["clean_label"] is not None and example["clean_label"] != example["label"],
+            "loss": result.number(f"{key}.{i}.loss", digits=2),
+            "entropy": result.number(f"{key}.{i}.renormed_entropy", digits=2),
+            "draws": result.number(f"{key}.{i}.relative_probability", digits=3),
+        }
+
+
+def _search(data: RunData) -> dict[str, Any]:
+    result = data.result
+    trials = result[f"{data.seed}.trials"]
+    guards = []
+    for i, one in enumerate(result["per_seed"]):
+        guard = one["guard"]
+        key = f"per_seed.{i}.guard"
+        difference = None
+        if guard["difference"] is not None:
+            difference = result.with_error(f"{key}.difference", f"{key}.se", signed=True)
+        guards.append({
+            "seed": one["seed"],
+            "kind": _GUARD_WORDS.get(guard["kind"], guard["kind"]),
+            "verdict": "not checked" if guard["kind"] == "none" else _VERDICTS[guard["accepted"]],
+            "difference": difference,
+            "reason": guard["reason"],
+        })  # fmt: skip
+    return {
+        "figure": search_figure(trials),
+        "num_trials": len(trials),
+        "failed": sum(trial["status"] != "done" for trial in trials),
+        "guards": guards,
+        "proxy": result["settings.proxy"],
+        "rounds": max(trial["round"] for trial in trials),
+        "trials": _trial_rows(data),
+    }
+
+
+def _trial_rows(data: RunData) -> list[dict[str, Any]]:
+    result, rows = data.result, []
+    for i, trial in enumerate(result[f"{data.seed}.trials"]):
+        key, done = f"{data.seed}.trials.{i}", trial["status"] == "done"
+        rows.append({
+            "number": trial["number"],
+            "round": trial["round"],
+            "kind": trial["kind"] + ("" if trial["cut"] is None or i == 0 else f" at {trial['cut']:g}"),
+            "status": trial["status"],
+            "score": result.percent(f"{key}.score") if done else None,
+            "error": result.error(f"{key}.standard_error") if done else None,
+            "mean": result.percent(f"{key}.posterior_mean") if done else None,
+            "effective": result.count(f"{key}.num_effective"),
+            "epochs": result.number(f"{key}.epochs"),
+        })  # fmt: skip
+    return rows
+
+
+def _origin(data: RunData) -> dict[str, Any]:
+    return {
+        "command": data.result["command"],
+        "groups": provenance(data.result),
+        "caveats": caveats(data.result),
+    }
+
+
+# In the order of the page. A section that has nothing to say for a run gives None and is left out: so will
+# "where training ended" be for runs that were not certified.
+SECTIONS = (
+    Section("comparison", "What it bought", "Comparison", _comparison),
+    Section("policy", "How often an example is drawn", "Policy", _policy),
+    Section("dropped", "The examples it leaves out", "Left out", _dropped),
+    Section("search", "The search", "Search", _search),
+    Section("origin", "How this was made", "Origin", _origin),
+)

@@ -1,0 +1,170 @@
+"""What a report is made from: the files of a finished run, and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from localmin.errors import RunFolderError
+from localmin.reports.quantities import Result
+from localmin.sampling.feature_table import FeatureTable
+from localmin.sampling.features import FEATURES
+from localmin.sampling.forms import Form, get_form
+from localmin.sampling.policy import PolicySpace
+from localmin.sampling.summary import SCHEMA
+from localmin.tasks.storage import read_json, read_tensors
+
+__all__ = ["RunData", "load_run"]
+
+_REQUIRED = (
+    "data", "seeds", "uniform", "searched", "gain", "rarely_drawn", "policy", "policy_seed", "cost",
+    "recommendation", "settings", "versions",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class RunData:
+    """A finished search, as found in its folder.
+
+    Args:
+        result: ``result.json``.
+        features: Of all training examples of the seed that is shown, shape ``(n, 3)``.
+        labels: As given, shape ``(n,)``.
+        clean_labels: Before injected noise, shape ``(n,)``, where known.
+        candidate_weights: Drawing weights of what the search picked, shape ``(n,)``.
+        thumbnails: Images of the first dropped examples, uint8 ``(k, channels, height, width)``.
+        has_csv: Whether ``dropped.csv`` lies beside the page.
+    """
+
+    result: Result
+    features: FeatureTable
+    labels: Int64[Tensor, " n"]
+    clean_labels: Int64[Tensor, " n"] | None
+    candidate_weights: Float[Tensor, " n"]
+    thumbnails: Tensor | None
+    has_csv: bool
+
+    @cached_property
+    def seed(self) -> str:
+        """Key of the seed whose policy stands for all: ``"per_seed.0"``."""
+        return shown_seed(self.result)
+
+    @cached_property
+    def form(self) -> Form:
+        """Function class of the policy."""
+        return get_form(
+            self.result[f"{self.seed}.candidate.form"],
+            class_prior=self.result[f"{self.seed}.candidate.class_prior"],
+        )
+
+    @cached_property
+    def z(self) -> Float[Tensor, " k"]:
+        """The ten numbers of what the search picked."""
+        return torch.tensor(self.result[f"{self.seed}.candidate.z"], dtype=torch.float64)
+
+    @cached_property
+    def places(self) -> Float[Tensor, "n f"]:
+        """What the form's nodes stand over: placed features, or the rank of their mixture (form d)."""
+        return self.space.rank_feature(self.z)
+
+    @cached_property
+    def space(self) -> PolicySpace:
+        """The policies of this form over these features."""
+        return PolicySpace.fit(
+            self.form,
+            self.features,
+            self.labels,
+            num_classes=self.result[f"{self.seed}.task.num_classes"],
+            kind=self.result[f"{self.seed}.candidate.transform"],
+        )
+
+    @cached_property
+    def draws(self) -> Float[Tensor, " n"]:
+        """Expected draws per epoch ``n p`` under what the search picked; 1 is uniform."""
+        return self.candidate_weights * (len(self.candidate_weights) / self.candidate_weights.sum())
+
+    @cached_property
+    def wrong(self) -> Bool[Tensor, " n"] | None:
+        """Which labels are wrong, where that is known and any are."""
+        if self.clean_labels is None:
+            return None
+        wrong = self.clean_labels != self.labels
+        return wrong if bool(wrong.any()) else None
+
+
+def load_run(folder: Path) -> RunData:
+    """Read a finished search.
+
+    Args:
+        folder: Run folder.
+
+    Returns:
+        All that a report needs.
+
+    Raises:
+        RunFolderError: If the folder holds no finished search, one of a newer version, or damaged files.
+    """
+    if not (folder / "result.json").exists():
+        raise RunFolderError(
+            f"{folder} holds no result.json, so no finished search; `localmin search DATA --out {folder}` "
+            "makes one, or goes on with one that was interrupted"
+        )
+    result = Result(check_result(read_json(folder / "result.json"), name=str(folder / "result.json")))
+    arrays = read_tensors(folder / "features.safetensors")
+    try:
+        table = FeatureTable(
+            FEATURES,
+            arrays["features"],
+            arrays["gradient"],
+            arrays["predictions"],
+            result[f"{shown_seed(result)}.candidate.origin.feature_source"],
+        )
+        return RunData(
+            result=result,
+            features=table,
+            labels=arrays["labels"],
+            clean_labels=arrays.get("clean_labels"),
+            candidate_weights=arrays["candidate_weights"],
+            thumbnails=arrays.get("thumbnails"),
+            has_csv=(folder / "dropped.csv").exists(),
+        )
+    except (KeyError, IndexError, TypeError) as error:
+        raise RunFolderError(
+            f"{folder} lacks {error} of a finished search; search again with the same command"
+        ) from None
+
+
+def check_result(content: object, *, name: str) -> dict[str, object]:
+    """Refuse what is not the result of a search.
+
+    Args:
+        content: What the file holds.
+        name: Of the file.
+
+    Returns:
+        The same.
+
+    Raises:
+        RunFolderError: If it is something else, or was written by a newer version.
+    """
+    if not isinstance(content, dict) or "per_seed" not in content or "schema" not in content:
+        raise RunFolderError(f"{name} is not the result of a search; `localmin search` writes one")
+    if content["schema"] > SCHEMA:
+        raise RunFolderError(
+            f"{name} was written by a newer localmin (schema {content['schema']}); upgrade localmin"
+        )
+    missing = [key for key in _REQUIRED if key not in content]
+    if missing:
+        raise RunFolderError(f"{name} lacks {', '.join(missing)}; repeat the search command to write it anew")
+    return content
+
+
+def shown_seed(result: Result) -> str:
+    """Find the key of the seed whose policy stands for all."""
+    seeds = [one["seed"] for one in result["per_seed"]]
+    return f"per_seed.{seeds.index(result['policy_seed'])}"

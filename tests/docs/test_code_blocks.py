@@ -1,0 +1,35 @@
+"""Every Python block in the README and the documentation runs, page by page, in an empty folder.
+
+A page whose blocks need a user's own files says so with ``<!-- blocks need files -->`` in front of a block.
+"""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+BLOCK = re.compile(r"(<!-- blocks need files -->\n)?```python\n(.*?)```", re.DOTALL)
+
+
+def blocks(page: Path) -> list[str]:
+    """Take the blocks that can run anywhere."""
+    return [code for marked, code in BLOCK.findall(page.read_text()) if not marked]
+
+
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if blocks(page)],
+    ids=lambda page: str(page.relative_to(ROOT)),
+)
+def test_blocks_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {"__name__": "__main__"}
+    for number, code in enumerate(blocks(page), start=1):
+        exec(compile(code, f"{page.name}, block {number}", "exec"), names)
+    assert len(names) > 1
+
+
+def test_pages_have_blocks() -> None:
+    assert sum(len(blocks(page)) for page in PAGES) >= 5
