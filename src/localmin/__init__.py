@@ -9,9 +9,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from localmin import langevin, networks, numerics, objective, reports, sampling, tasks
+    from localmin import langevin, networks, numerics, objective, reduction, reports, sampling, tasks
     from localmin.langevin import LangevinDynamics, NonReversibleLangevin, UnderdampedLangevin
     from localmin.objective import Objective
+    from localmin.reduction import reduce
     from localmin.sampling import WeightedSampler, load_result, search, train
     from localmin.tasks import Task
 
@@ -29,6 +30,8 @@ __all__ = [
     "networks",
     "numerics",
     "objective",
+    "reduce",
+    "reduction",
     "reports",
     "sampling",
     "search",
@@ -36,7 +39,7 @@ __all__ = [
     "train",
 ]
 
-_PACKAGES = ("langevin", "networks", "numerics", "objective", "reports", "sampling", "tasks")
+_PACKAGES = ("langevin", "networks", "numerics", "objective", "reduction", "reports", "sampling", "tasks")
 _HOMES = {
     "LangevinDynamics": "localmin.langevin",
     "NonReversibleLangevin": "localmin.langevin",
@@ -45,6 +48,7 @@ _HOMES = {
     "Task": "localmin.tasks",
     "WeightedSampler": "localmin.sampling",
     "load_result": "localmin.sampling",
+    "reduce": "localmin.reduction",
     "search": "localmin.sampling",
     "train": "localmin.sampling",
 }

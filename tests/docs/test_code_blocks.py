@@ -3,6 +3,7 @@
 A page whose blocks need a user's own files says so with ``<!-- blocks need files -->`` in front of a block.
 """
 
+import doctest
 import re
 from pathlib import Path
 
@@ -27,8 +28,20 @@ def test_blocks_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"__name__": "__main__"}
     for number, code in enumerate(blocks(page), start=1):
-        exec(compile(code, f"{page.name}, block {number}", "exec"), names)
+        if code.startswith(">>>"):
+            run_session(code, names, f"{page.name}, block {number}")
+        else:
+            exec(compile(code, f"{page.name}, block {number}", "exec"), names)
     assert len(names) > 1
+
+
+def run_session(code: str, names: dict[str, object], title: str) -> None:
+    """Run an interactive session and compare what it prints."""
+    session = doctest.DocTestParser().get_doctest(code, names, title, None, 0)
+    runner = doctest.DocTestRunner(verbose=False)
+    runner.run(session, clear_globs=False)
+    assert runner.failures == 0
+    names.update(session.globs)
 
 
 def test_pages_have_blocks() -> None:

@@ -16,7 +16,18 @@ from torch import Tensor
 
 from localmin.errors import RunFolderError
 
-__all__ = ["finite", "read_json", "read_tensors", "write_bytes", "write_json", "write_tensors", "write_text"]
+__all__ = [
+    "finite",
+    "read_json",
+    "read_tensors",
+    "remove_partial_files",
+    "write_bytes",
+    "write_json",
+    "write_tensors",
+    "write_text",
+]
+
+_PARTIAL = ".part"
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -39,9 +50,15 @@ def write_bytes(path: Path, content: bytes) -> None:
         raise RunFolderError(f"{path} cannot be written; {advice}") from error
 
 
+def remove_partial_files(folder: Path) -> None:
+    """Delete what a killed process was writing in a folder; its caller must be the only writer there."""
+    for path in folder.glob(f".*{_PARTIAL}"):
+        path.unlink(missing_ok=True)
+
+
 def _replace(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_PARTIAL)
     try:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(content)

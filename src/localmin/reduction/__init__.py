@@ -1,0 +1,74 @@
+"""How small can a network be with the same outputs and no larger norm? Exact reduction, and why it works."""
+
+from localmin.reduction.approximate import ApproximateReduction, approximate_reduction
+from localmin.reduction.block import BlockReduction, reduce_block
+from localmin.reduction.bounds import NeuronBounds, neuron_bounds
+from localmin.reduction.caratheodory import Recombination, recombine
+from localmin.reduction.certificate import BlockCertificate, LayerCertificate, certificate
+from localmin.reduction.design import DesignProblem, DesignResult, solve_design
+from localmin.reduction.examples_in_closed_form import (
+    BadMinimumExample,
+    BipartiteExample,
+    bad_minimum_example,
+    bipartite_example,
+)
+from localmin.reduction.forces import LayerForces, attraction_repulsion, neuron_balance
+from localmin.reduction.homogeneous_network import HomogeneousNetwork
+from localmin.reduction.linear_network import minimal_linear_network
+from localmin.reduction.neuron_search import NeuronSearch, StrongestNeurons
+from localmin.reduction.neuron_selection import Selection
+from localmin.reduction.plateau import Plateau, plateau, train_regularized
+from localmin.reduction.projection import Projection, balance, project
+from localmin.reduction.reduce import ReductionSettings, reduce
+from localmin.reduction.representations import LayerRepresentation, Representations, representations
+from localmin.reduction.result import Recheck, Reduction, ReductionStep, replay
+from localmin.reduction.reweighting import Reweighting, reweight
+from localmin.reduction.shallow import ShallowSolution, solve_shallow
+
+__all__ = [
+    "ApproximateReduction",
+    "BadMinimumExample",
+    "BipartiteExample",
+    "BlockCertificate",
+    "BlockReduction",
+    "DesignProblem",
+    "DesignResult",
+    "HomogeneousNetwork",
+    "LayerCertificate",
+    "LayerForces",
+    "LayerRepresentation",
+    "NeuronBounds",
+    "NeuronSearch",
+    "Plateau",
+    "Projection",
+    "Recheck",
+    "Recombination",
+    "Reduction",
+    "ReductionSettings",
+    "ReductionStep",
+    "Representations",
+    "Reweighting",
+    "Selection",
+    "ShallowSolution",
+    "StrongestNeurons",
+    "approximate_reduction",
+    "attraction_repulsion",
+    "bad_minimum_example",
+    "balance",
+    "bipartite_example",
+    "certificate",
+    "minimal_linear_network",
+    "neuron_balance",
+    "neuron_bounds",
+    "plateau",
+    "project",
+    "recombine",
+    "reduce",
+    "reduce_block",
+    "replay",
+    "representations",
+    "reweight",
+    "solve_design",
+    "solve_shallow",
+    "train_regularized",
+]
