@@ -23,7 +23,7 @@ __all__ = [
 
 
 def kinetic_temperature(velocity: Float[Tensor, "*chains d"]) -> Float[Tensor, " *chains"]:
-    """Compute |v|^2 / d, whose mean at equilibrium is T (BAOAB reads low by h^2 curvature / 4 by design).
+    """Compute ``|v|^2 / d``, whose mean at equilibrium is T (BAOAB reads low by h^2 curvature / 4 by design).
 
     Args:
         velocity: v ``(..., d)``.

@@ -23,7 +23,7 @@ _HOMOGENEITY = (
 
 @dataclass(frozen=True, eq=False)
 class HomogeneousNetwork:
-    """Hold ``x -> W_L sigma(... sigma(W_1 x + b_1) ...) + b_L``, ``sigma(z) = max(z, 0) + slope min(z, 0)``.
+    """Hold ``x -> W_L sigma(… sigma(W_1 x + b_1) …) + b_L`` with ``sigma(z) = max(z, 0) + slope min(z, 0)``.
 
     Slope 0 is the ReLU, 1 the identity, -1 the absolute value, anything else a leaky ReLU. These are, up to
     a factor, all positively homogeneous functions of one variable.

@@ -85,7 +85,7 @@ def eyring_kramers(
     friction: FrictionLike = None,
     skew: Any = None,
 ) -> float:
-    """Compute the expected time to the other well, (2 pi/mu) sqrt(|det L|/det H) exp(beta barrier).
+    """Compute the expected time to the other well, ``(2 pi/mu) sqrt(|det L|/det H) exp(beta barrier)``.
 
     Valid as beta grows: the relative error is of order 1/beta (19 % at beta = 12 for the double well
     (x^2 - 1)^2/4). For several equal saddles add the rates. The underdamped form also needs

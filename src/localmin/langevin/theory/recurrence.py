@@ -121,7 +121,7 @@ def recurrence_time_bound(
 
 
 def skew_prefactor(hessian: ArrayLike, skew: Any, *, num_times: int = 400) -> float:
-    """Estimate C_J = sup over t of |exp(-t (I + J) H)| e^(m_J t) on a grid of times.
+    """Estimate ``C_J = sup over t of |exp(-t (I + J) H)| e^(m_J t)`` on a grid of times.
 
     Args:
         hessian: Positive definite Hessian.
