@@ -64,3 +64,25 @@ def test_scores_are_those_of_scikit_learn() -> None:
     assert score(only, labels, "balanced-accuracy", num_classes=4) == pytest.approx(
         balanced_accuracy_score(labels, only)
     )
+
+
+def test_chosen_examples_are_looked_at_in_the_order_of_their_indices() -> None:
+    generator = torch.Generator().manual_seed(1)
+    examples = Examples(torch.randn(40, 3, generator=generator), torch.arange(40) % 2)
+    task = Task("t", examples, examples, examples, lambda: nn.Linear(3, 2), 2)
+    model = task.build_model(0)
+    chosen = torch.tensor([7, 7, 0, 39, 12])
+    everything = predict(model, task, examples)
+    assert torch.equal(predict(model, task, examples, indices=chosen), everything[chosen])
+    parts = list(batched_logits(model, task, examples, indices=chosen, batch_size=2))
+    assert [part for part, _ in parts] == [slice(0, 2), slice(2, 4), slice(4, 5)]
+
+
+def test_between_two_batches_gradients_and_modes_are_the_callers() -> None:
+    examples = Examples(torch.zeros(4, 3), torch.arange(4) % 2)
+    task = Task("t", examples, examples, examples, lambda: nn.Linear(3, 2), 2)
+    model = task.build_model(0)
+    for _, logits in batched_logits(model, task, examples, batch_size=2):
+        assert torch.is_grad_enabled()
+        assert model.training
+        assert not logits.requires_grad

@@ -1,16 +1,18 @@
 from __future__ import annotations
 
+import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from localmin.errors import RunFolderError
-from localmin.tasks import Examples
-from localmin.tasks.run_folder import RunFolder, fingerprint
+from localmin.tasks import Examples, Task
+from localmin.tasks.run_folder import RunFolder, fingerprint, task_identity
 
 
 class Computation:
@@ -107,3 +109,37 @@ def test_nothing_but_the_run_is_left_in_the_folder(tmp_path: Path) -> None:
         folder.once("s", Computation({}, {"x": torch.zeros(1)}))
     assert sorted(os.listdir(tmp_path)) == [".lock", "run.json", "stages"]
     assert sorted(os.listdir(tmp_path / "stages")) == ["s.json", "s.safetensors"]
+
+
+def test_numbers_that_are_none_look_the_same_in_memory_and_in_a_folder(tmp_path: Path) -> None:
+    def compute() -> tuple[dict[str, Any], dict[str, Tensor]]:
+        return {"losses": [0.5, float("nan"), float("inf")]}, {}
+
+    with RunFolder(tmp_path, {"job": 1}) as folder, RunFolder(None, {}) as memory:
+        stored, held = folder.once("a", compute)[0], memory.once("a", compute)[0]
+    assert stored == held == {"losses": [0.5, None, None]}
+
+
+def test_a_path_that_cannot_be_a_folder_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(RunFolderError, match="cannot be used as a run folder"):
+            RunFolder(path, {})
+
+
+def test_a_task_is_told_by_data_network_loss_and_clean_labels() -> None:
+    examples = Examples(torch.zeros(4, 3), torch.arange(4) % 2)
+    task = Task("t", examples, examples, examples, lambda: nn.Linear(3, 2), 2)
+    identity = task_identity(task)
+    assert json.loads(json.dumps(identity)) == json.loads(json.dumps(task_identity(replace(task))))
+    others = [
+        replace(task, model=lambda: nn.Sequential(nn.Linear(3, 2))),
+        replace(task, model=lambda: nn.Linear(3, 2, bias=False)),
+        replace(task, loss=lambda logits, labels: logits[:, 0]),
+        replace(task, validation=examples.with_labels(1 - examples.labels)),
+        replace(task, clean_train_labels=examples.labels),
+        replace(task, clean_train_labels=1 - examples.labels),
+        replace(task, metric="balanced-accuracy"),
+    ]
+    digests = {json.dumps(task_identity(other)) for other in (task, *others)}
+    assert len(digests) == 1 + len(others)

@@ -14,6 +14,7 @@ from localmin.sampling.settings import PRESETS, SearchSettings, preset_settings
 from localmin.sampling.stored import StoredRun, load_result
 from localmin.sampling.transfer import train
 from localmin.sampling.transforms import Transform, fit_transform
+from localmin.sampling.weighted_sampler import WeightedSampler, class_balanced_weights
 
 __all__ = [
     "PRESETS",
@@ -23,6 +24,8 @@ __all__ = [
     "SearchSettings",
     "StoredRun",
     "Transform",
+    "WeightedSampler",
+    "class_balanced_weights",
     "example_features",
     "fit_transform",
     "get_form",

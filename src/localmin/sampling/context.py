@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from localmin.errors import DataError, InputError
+from localmin.sampling.forms import get_form
 from localmin.sampling.progress import EpochMeter
 from localmin.sampling.settings import SearchSettings
 from localmin.sampling.trial import ScoreWeights
@@ -28,7 +29,7 @@ class SearchContext:
     """Join the parts of one search; made once, read by every step.
 
     Args:
-        task: On the device where it is trained.
+        task: Its data may stay on the CPU whatever the device.
         settings: Of the search.
         seed: Of everything random.
         folder: Keeps finished stages.
@@ -90,6 +91,7 @@ def check_task(task: Task, settings: SearchSettings) -> None:
             f"the batch size {task.recipe.batch_size} is more than half of the {len(task.train)} training "
             "examples, no sampler could leave any out; give a smaller --batch-size"
         )
+    get_form(settings.form_for(task.num_classes)).check_classes(task.num_classes)
 
 
 def has_convolutions(task: Task) -> bool:

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from localmin.errors import InputError
+from localmin.errors import DataError, InputError
 from localmin.sampling.feature_table import FeatureTable, table_from_sums
 from localmin.sampling.features import ExampleFeatures, example_features
 from localmin.sampling.weighted_draw import epoch_draw
@@ -174,6 +174,7 @@ def run_features(
 
     Raises:
         InputError: If the source is unknown, or is ``"step-mean"`` with weights.
+        DataError: If the training diverged: it has no features to give.
 
     Cost:
         ``epochs`` epochs; ``"epoch-mean"`` adds a forward pass per epoch.
@@ -201,6 +202,11 @@ def run_features(
         checkpoint=checkpoint,
         on_epoch=on_epoch,
     )
+    if trained.diverged:
+        raise DataError(
+            f"the training for the features diverged in epoch {len(trained.losses)} of {epochs}; lower the "
+            "learning rate (--lr)"
+        )
     if observer is None:
         return features_at(trained.model, task, examples), trained
     first = observer.first_epoch

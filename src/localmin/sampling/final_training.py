@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -70,7 +72,7 @@ def final_arm(
         name,
         content["scores"]["test"],
         content["scores"]["validation"],
-        tuple(content["losses"]),
+        tuple(math.nan if loss is None else loss for loss in content["losses"]),
         content["num_steps"],
         content["diverged"],
     )

@@ -104,6 +104,21 @@ class Form:
         """Give the exponent of the class prior, 0 if the form has none."""
         return PRIOR_POWER * float(z[-1]) if self.has_prior else 0.0
 
+    def check_classes(self, num_classes: int) -> None:
+        """Refuse a form that reads what two classes lack.
+
+        Args:
+            num_classes: Of the task.
+
+        Raises:
+            InputError: If the form reads the renormed entropy and there are two classes.
+        """
+        if num_classes == 2 and "renormed-entropy" in self.features:
+            raise InputError(
+                f"form {self.name} reads the renormed entropy, which is 0 for every example of two classes; "
+                "use form a"
+            )
+
     def is_valid(self, z: Float[Tensor, " k"]) -> bool:
         """Tell whether no factor is zero everywhere."""
         nodes = self._nodes(z)

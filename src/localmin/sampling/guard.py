@@ -74,15 +74,17 @@ def guard(context: SearchContext, weights: Float[Tensor, " n"], *, is_uniform: b
         )
         uniform = run_trial(context.task, ones, plan, device=context.device, on_draws=context.meter.draws)
         epochs = (candidate.num_draws + uniform.num_draws) / len(weights)
-        if candidate.status != "done" or uniform.status != "done":
-            return {"difference": None, "se": None, "epochs": epochs, "status": candidate.status}, {}
+        for name, outcome in (("candidate", candidate), ("uniform", uniform)):
+            if outcome.status != "done":
+                failure = f"{name} {outcome.status}"
+                return {"difference": None, "se": None, "epochs": epochs, "status": failure}, {}
         difference, error = context.score_weights.paired_difference(candidate, uniform)
         return {"difference": difference, "se": error, "epochs": epochs, "status": "done"}, {}
 
     content, _ = context.folder.once("guard", compute)
     difference, error, epochs = content["difference"], content["se"], content["epochs"]
     if difference is None:
-        return Guard(kind, False, None, None, epochs, f"a guard training {content['status']}")
+        return Guard(kind, False, None, None, epochs, f"in the guard the {content['status']}")
     if difference > error:
         reason = "trained in full, it beats uniform by more than one standard error on unseen examples"
         return Guard(kind, True, difference, error, epochs, reason)
@@ -105,6 +107,8 @@ def safe_rule(context: SearchContext, state: RoundState, best: int) -> Guard:
     if best == 0:
         return Guard("safe-rule", False, None, None, 0.0, "uniform has the best estimated score")
     uniform: TrialOutcome = state.outcomes[0]
+    if uniform.status != "done":
+        return Guard("safe-rule", False, None, None, 0.0, f"the uniform trial {uniform.status}")
     difference, error = context.score_weights.paired_difference(state.outcomes[best], uniform, last=True)
     if difference > error:
         reason = "its trial beats the uniform one by more than one paired standard error"

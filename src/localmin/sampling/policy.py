@@ -14,7 +14,7 @@ from torch import Tensor
 from localmin.errors import InputError
 from localmin.sampling.feature_table import FeatureTable
 from localmin.sampling.forms import NUM_PARAMETERS, Form, get_form
-from localmin.sampling.transforms import Transform, TransformKind, fit_transform, mid_rank
+from localmin.sampling.transforms import TRANSFORMS, Transform, TransformKind, fit_transform, mid_rank
 from localmin.tasks.storage import read_json, write_text
 
 __all__ = ["SCHEMA", "Policy", "PolicySpace"]
@@ -70,11 +70,7 @@ class PolicySpace:
         Raises:
             InputError: If the form needs the renormed entropy and there are two classes.
         """
-        if num_classes == 2 and "renormed-entropy" in form.features:
-            raise InputError(
-                f"form {form.name} reads the renormed entropy, which is 0 for every example of two classes; "
-                "use form a"
-            )
+        form.check_classes(num_classes)
         columns = [table.column(name) for name in form.features]
         fitted = tuple(fit_transform(column, kind=kind, gradient=table.gradient) for column in columns)
         mass = table.gradient if kind == "cgf" and float(table.gradient.sum()) > 0 else None
@@ -185,8 +181,10 @@ class Policy:
             Relative weights, float64, shape ``(n,)``.
 
         Raises:
-            InputError: If the saved class counts are needed and do not fit.
+            InputError: If the saved class counts are needed and do not fit, or the form reads the renormed
+                entropy and there are two classes.
         """
+        self.form.check_classes(num_classes)
         z = self.parameter_vector
         if refit:
             return PolicySpace.fit(self.form, table, labels, num_classes=num_classes, kind=self.kind).weights(
@@ -265,20 +263,39 @@ class Policy:
         """
         if not isinstance(stored, dict) or stored.get("kind") != _KIND:
             raise InputError(f"{name} is not a policy; `localmin search` writes one as policy.json")
-        if stored.get("schema", 0) > SCHEMA:
-            raise InputError(f"{name} was written by a newer localmin (schema {stored['schema']}); upgrade")
+        schema = stored.get("schema")
+        if isinstance(schema, int) and schema > SCHEMA:
+            raise InputError(f"{name} was written by a newer localmin (schema {schema}); upgrade")
         try:
-            return cls(
-                get_form(stored["form"], class_prior=bool(stored["class_prior"])),
-                tuple(float(value) for value in stored["z"]),
-                stored["transform"],
-                tuple(Transform.from_dict(item) for item in stored["transforms"]),
-                None if stored["mixture"] is None else Transform.from_dict(stored["mixture"]),
-                tuple(int(count) for count in stored["class_counts"]),
-                dict(stored["origin"]),
-            )
-        except (KeyError, TypeError, AttributeError) as error:
+            return cls._rebuilt(stored)
+        except InputError as error:
+            raise InputError(f"{name} is damaged: {error}; search again or take a backup") from None
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise InputError(f"{name} is damaged: {error!r}; search again or take a backup") from None
+
+    @classmethod
+    def _rebuilt(cls, stored: dict[str, Any]) -> Policy:
+        form = get_form(stored["form"], class_prior=stored["class_prior"] is True)
+        policy = cls(
+            form,
+            tuple(float(value) for value in stored["z"]),
+            stored["transform"],
+            tuple(Transform.from_dict(item) for item in stored["transforms"]),
+            None if stored["mixture"] is None else Transform.from_dict(stored["mixture"]),
+            tuple(int(count) for count in stored["class_counts"]),
+            dict(stored["origin"]),
+        )
+        if stored["schema"] != SCHEMA or not isinstance(stored["class_prior"], bool):
+            raise InputError("it has no schema, or does not say whether it has a class prior")
+        if policy.kind not in TRANSFORMS or len(policy.transforms) != len(form.features):
+            raise InputError(f"form {form.name} needs the transforms of {', '.join(form.features)}")
+        if form.has_angle != (policy.mixture is not None):
+            raise InputError(f"a mixture goes with form d and no other, the form is {form.name}")
+        if any(count < 0 for count in policy.class_counts) or (
+            form.has_prior and not any(policy.class_counts)
+        ):
+            raise InputError(f"the class counts are {list(policy.class_counts)}")
+        return policy
 
 
 def class_prior(

@@ -12,6 +12,7 @@ from localmin.sampling.drop_report import DropReport
 from localmin.sampling.feature_table import FeatureTable
 from localmin.sampling.policy import Policy
 from localmin.sampling.rounds import Trial
+from localmin.tasks.storage import finite
 from localmin.tasks.task import Task
 
 __all__ = ["Arm", "Cost", "Guard", "SearchResult"]
@@ -171,7 +172,11 @@ class SearchResult:
         return (self.arms["searched"].test - self.arms["uniform"].test) / gap
 
     def to_dict(self) -> dict[str, Any]:
-        """List everything but arrays and the model, in JSON types."""
+        """List everything but arrays and the model, in JSON types; what is not finite becomes None."""
+        described: dict[str, Any] = finite(self._described())
+        return described
+
+    def _described(self) -> dict[str, Any]:
         return {
             "seed": self.seed,
             "task": self.task.to_dict(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -13,10 +13,11 @@ from torch import Tensor
 from localmin.sampling.context import SearchContext
 from localmin.sampling.draws import effective_sample_size
 from localmin.sampling.engines import Observation, make_engine
-from localmin.sampling.feature_run import features_at, run_features
+from localmin.sampling.feature_run import FeatureSource, run_features
 from localmin.sampling.feature_table import FeatureTable
 from localmin.sampling.forms import Form
 from localmin.sampling.policy import PolicySpace
+from localmin.sampling.settings import thinned_cuts
 from localmin.sampling.surrogate import SamplerProcess, embed
 from localmin.sampling.trial import TrialOutcome, TrialPlan, run_trial
 from localmin.sampling.trial_log import TrialLog
@@ -91,9 +92,11 @@ class RoundState:
 
     def posterior_means(self) -> np.ndarray:
         """Estimate the true score of every trial's sampler; failed ones get minus infinity."""
+        done = np.array([trial.status == "done" for trial in self.trials])
+        if not done.any():
+            return np.full(len(self.trials), -np.inf)
         means = self.process().posterior(np.stack([o.point.numpy() for o in self.observations])).mean
-        failed = np.array([trial.status != "done" for trial in self.trials])
-        return np.where(failed, -np.inf, means)
+        return np.where(done, means, -np.inf)
 
 
 def feature_stage(context: SearchContext, number: int, weights: Float[Tensor, " n"] | None) -> FeatureStage:
@@ -109,11 +112,14 @@ def feature_stage(context: SearchContext, number: int, weights: Float[Tensor, " 
     """
     settings, task = context.settings, context.task
     name = f"round-{number}-features"
+    # Examples that are not drawn have no training step to be looked at.
+    refreshed = weights is not None and settings.feature_source == "step-mean"
+    source: FeatureSource = "epoch-mean" if refreshed else settings.feature_source
 
     def compute() -> Stage:
         table, trained = run_features(
             task,
-            source=settings.feature_source if weights is None else "epoch-mean",
+            source=source,
             epochs=context.epochs(settings.feature_share),
             seed=context.stream(number, 2),
             model_seed=context.model_seed,
@@ -122,8 +128,6 @@ def feature_stage(context: SearchContext, number: int, weights: Float[Tensor, " 
             checkpoint=context.folder.checkpoint(name),
             on_epoch=context.meter.whole_epoch,
         )
-        if settings.feature_source == "checkpoint":
-            table = features_at(trained.model, task, task.train)
         tensors = {f"table.{key}": value for key, value in table.to_tensors().items()}
         if settings.proxy == "warm-start":
             tensors |= {f"model.{key}": value for key, value in trained.model.state_dict().items()}
@@ -147,6 +151,7 @@ class RoundRunner:
     state: RoundState
     number: int
     log: TrialLog
+    pilots: dict[float, TrialOutcome] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         n = len(self.space)
@@ -162,35 +167,41 @@ class RoundRunner:
         context, number = self.context, len(self.state.trials)
         z = self.space.form.canonical(z.clamp(0, 1))
         weights = self.space.weights(z)
-        effective = effective_sample_size(weights)
+        # A narrow bump may miss every example where many share one feature value.
+        effective = effective_sample_size(weights) if bool(weights.any()) else 0.0
 
         def compute() -> Stage:
-            outcome = self._run(weights, effective)
+            outcome = self._run(weights, effective, cut)
             score, error = context.score_weights.score(outcome)
             trial = Trial(
                 number, self.number, kind, tuple(z.tolist()), score, error, effective,
                 outcome.num_draws / len(context.task.train), outcome.status, cut,
             )  # fmt: skip
-            arrays = {"hits": outcome.hits, "last_hits": outcome.last_hits, "looks": outcome.looks}
-            return trial.to_dict(), arrays
+            kept, arrays = outcome.to_stage()
+            return {"trial": trial.to_dict(), "outcome": kept}, arrays
 
-        content, tensors = context.folder.once(f"trial-{number:03d}", compute)
-        trial = Trial(**(content | {"z": tuple(content["z"])}))
-        draws = round(trial.epochs * len(context.task.train))
-        outcome = TrialOutcome(tensors["hits"], tensors["last_hits"], tensors["looks"], draws, trial.status)  # type: ignore[arg-type]
+        content, arrays = context.folder.once(f"trial-{number:03d}", compute)
+        trial = Trial(**(content["trial"] | {"z": tuple(content["trial"]["z"])}))
+        outcome = TrialOutcome.from_stage(content["outcome"], arrays)
+        if cut is not None and trial.status != "rejected":
+            self.pilots.pop(cut, None)
         point = torch.from_numpy(embed(weights[self.looked_at].numpy()[None])[0])
         self.state.trials.append(trial)
         self.state.outcomes.append(outcome)
         self.state.observations.append(Observation(z, point, trial.score, trial.standard_error))
-        attributes = {key: value for key, value in content.items() if key not in ("z", "score", "number")}
-        self.log.record(number, list(trial.z), trial.score, attributes)
+        attributes = {
+            key: value for key, value in trial.to_dict().items() if key not in ("z", "score", "number")
+        }
+        self.log.record(list(trial.z), trial.score, attributes)
         return trial
 
-    def _run(self, weights: Float[Tensor, " n"], effective: float) -> TrialOutcome:
+    def _run(self, weights: Float[Tensor, " n"], effective: float, cut: float | None) -> TrialOutcome:
         n, v = len(self.context.task.train), len(self.context.task.validation)
         if effective < self.context.min_effective:
             nothing = torch.zeros(n + v, dtype=torch.float64)
             return TrialOutcome(nothing, nothing.clone(), nothing.clone(), 0, "rejected")
+        if cut is not None and cut in self.pilots:
+            return self.pilots[cut]
         return run_trial(
             self.context.task,
             weights,
@@ -202,8 +213,11 @@ class RoundRunner:
     def search(self, steps: int) -> None:
         """Let the engine propose, in batches, and try what it proposes."""
         settings = self.context.settings
+        acceptable = self.context.min_effective / len(self.space)
         engine = make_engine(
-            settings.engine, seed=self.context.stream(self.number, 4), min_effective=_BO_MIN_EFFECTIVE_SHARE
+            settings.engine,
+            seed=self.context.stream(self.number, 4),
+            min_effective=max(_BO_MIN_EFFECTIVE_SHARE, acceptable),
         )
         left = steps
         while left > 0:
@@ -220,7 +234,9 @@ class RoundRunner:
             left -= batch
 
 
-def run_round(runner: RoundRunner, *, best_before: Trial | None, prior: float, steps: int) -> list[int]:
+def run_round(
+    runner: RoundRunner, *, best_before: Trial | None, prior: float, steps: int, limit: int | None = None
+) -> list[int]:
     """Run the design and the search of one round.
 
     Args:
@@ -228,23 +244,33 @@ def run_round(runner: RoundRunner, *, best_before: Trial | None, prior: float, s
         best_before: Best cut of the round before; None in the first round.
         prior: Class-prior number for the cuts of a refresh.
         steps: Trials of Bayesian optimisation.
+        limit: Trials that may be made in all; None: no limit.
 
     Returns:
         Numbers of the trials of this round.
     """
-    settings, form = runner.context.settings, runner.space.form
     first = len(runner.state.trials)
-    if best_before is None:
-        for cut in settings.cuts:
-            runner.attempt(form.cut(cut), "uniform" if cut == settings.cuts[0] else "cut", cut)
-        if form.has_prior:
-            for value in _PRIOR_DESIGN:
-                runner.attempt(form.cut(settings.cuts[0], prior=value), "class-prior", None)
-    else:
-        for cut in nearest_cuts(settings.cuts, best_before.cut, settings.refresh_cuts):
-            runner.attempt(form.cut(cut, prior=prior), "cut", cut)
-    runner.search(steps)
+    design = _design(runner, best_before, prior, limit)
+    for z, kind, cut in design:
+        runner.attempt(z, kind, cut)
+    runner.search(steps if limit is None else min(steps, limit - len(design)))
     return list(range(first, len(runner.state.trials)))
+
+
+def _design(
+    runner: RoundRunner, best_before: Trial | None, prior: float, limit: int | None
+) -> list[tuple[Tensor, TrialKind, float | None]]:
+    settings, form = runner.context.settings, runner.space.form
+    if best_before is not None:
+        cuts = nearest_cuts(settings.cuts, best_before.cut, settings.refresh_cuts)
+        return [(form.cut(cut, prior=prior), "cut", cut) for cut in cuts[:limit]]
+    count = len(settings.cuts) if limit is None else min(limit, len(settings.cuts))
+    uniform, *others = thinned_cuts(settings.cuts, count)
+    design: list[tuple[Tensor, TrialKind, float | None]] = [(form.cut(uniform), "uniform", uniform)]
+    design += [(form.cut(cut), "cut", cut) for cut in others]
+    if form.has_prior:
+        design += [(form.cut(uniform, prior=value), "class-prior", None) for value in _PRIOR_DESIGN]
+    return design[:limit]
 
 
 def nearest_cuts(cuts: tuple[float, ...], best: float | None, count: int) -> list[float]:

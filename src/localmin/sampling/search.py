@@ -11,10 +11,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from localmin.errors import DataError, InputError
 from localmin.sampling.context import SearchContext, check_task, has_convolutions, wanted_class_mix
 from localmin.sampling.drop_report import make_drop_report
 from localmin.sampling.final_training import final_arm, oracle_weights
-from localmin.sampling.forms import Form, get_form
+from localmin.sampling.forms import get_form
 from localmin.sampling.guard import guard, guard_kind, safe_rule
 from localmin.sampling.policy import PolicySpace
 from localmin.sampling.progress import EpochMeter, SearchProgress, Silent
@@ -30,10 +31,11 @@ from localmin.sampling.rounds import (
 )
 from localmin.sampling.run_files import write_run
 from localmin.sampling.settings import SearchSettings, preset_settings
+from localmin.sampling.summary import summarize, write_summary
 from localmin.sampling.trial import ScoreWeights, TrialPlan, cross_fit_folds
 from localmin.sampling.trial_log import TrialLog
 from localmin.sampling.warm_start import gated_plan, warm_start_plan
-from localmin.tasks.run_folder import RunFolder, fingerprint
+from localmin.tasks.run_folder import RunFolder, task_identity
 from localmin.tasks.task import Task
 
 __all__ = ["search"]
@@ -59,8 +61,9 @@ def search(
         task: Data, network, recipe, metric. Its test part is used once per final training.
         seed: Of everything random; equal seeds give equal results on the same machine.
         preset: ``"standard"``, ``"quick"`` or ``"paper"``; see `PRESETS`.
-        trials: Number of trials in all, uniform included; None is the preset's.
-        settings: Complete settings, in place of preset, trials and changes.
+        trials: Number of trials in all, uniform included; None is the preset's. Unequal classes add three
+            that try a class prior.
+        settings: Complete settings, in place of preset, trials and changes, which must not be given then.
         out: Run folder; a search that was killed goes on there. None keeps nothing on disk.
         device: Where networks are trained: ``"cpu"`` or ``"cuda"``.
         progress: Hears how far the search is.
@@ -82,10 +85,14 @@ def search(
         convolutions); paper at most 3; and the final trainings.
     """
     began = time.perf_counter()
-    settings = settings or preset_settings(preset, trials=trials, **changes)
+    if settings is None:
+        settings = preset_settings(preset, trials=trials, **changes)
+    elif trials is not None or changes:
+        given = ", ".join([*(["trials"] if trials is not None else []), *changes])
+        raise InputError(f"settings are complete; change them with dataclasses.replace, not with {given}")
     check_task(task, settings)
     progress = progress or Silent()
-    identity = {"job": "search", "task": _identity(task), "seed": seed, "settings": settings.to_dict()}
+    identity = {"job": "search", "task": task_identity(task), "seed": seed, "settings": settings.to_dict()}
     with RunFolder(None if out is None else Path(out), identity) as folder:
         context = _context(task, settings, seed, folder, torch.device(device), progress)
         progress.begin(planned_epochs(context))
@@ -95,6 +102,8 @@ def search(
             progress.end()
         if folder.path is not None:
             write_run(folder.path, result)
+            # Last, because a folder with a result counts as finished.
+            write_summary(folder.path, summarize([result], command="localmin.search", device=str(device)))
     return result
 
 
@@ -107,12 +116,6 @@ def planned_epochs(context: SearchContext) -> float:
     guards = {"halves": 2.0, "four-fifths": 3.2}.get(guard_kind(context), 0.0)
     arms = 2 + (oracle_weights(context) is not None)
     return e * (settings.rounds * settings.feature_share + trials + guards + arms)
-
-
-def _identity(task: Task) -> dict[str, Any]:
-    described = task.to_dict()
-    described["data"] = {part: fingerprint(examples) for part, examples in task.parts().items()}
-    return described
 
 
 def _context(
@@ -153,7 +156,8 @@ class _Search:
         self.context = context
         self.settings = context.settings
         self.state = RoundState([], [], [])
-        self.form = self._form()
+        name = self.settings.form_for(context.task.num_classes)
+        self.form = get_form(name, class_prior=context.class_prior)
         path = context.folder.path
         self.log = TrialLog(
             None if path is None else path / "trials.log",
@@ -168,7 +172,6 @@ class _Search:
         context.meter.progress.stage("training the uniform arm")
         uniform, uniform_model = final_arm(context, "uniform", None)
         features, runner, z, verdict = self._rounds()
-        self.search_epochs += sum(trial.epochs for trial in self.state.trials)
         weights = runner.space.weights(z)
         if verdict is None:
             context.meter.progress.stage("guard: pick against uniform, in full")
@@ -197,13 +200,6 @@ class _Search:
             notes=tuple(self.notes),
         )
 
-    def _form(self) -> Form:
-        name = self.settings.form
-        if self.context.task.num_classes == 2 and self.settings.form != "a":
-            # Two classes leave nothing of the renormed entropy; a form that was asked for is refused later.
-            name = "a" if self.settings.form == preset_settings(self.settings.preset).form else name
-        return get_form(name, class_prior=self.context.class_prior)
-
     def _origin(self, features: FeatureStage) -> dict[str, Any]:
         task = self.context.task
         return {
@@ -221,13 +217,30 @@ class _Search:
         best_cut: Trial | None = None
         prior = 0.0
         for number in range(1, self.settings.rounds + 1):
+            if number > 1 and not self._can_afford_round():
+                self.notes.append(f"round {number} was left out: it would cost more than max_cost")
+                break
             progress = self.context.meter.progress
             progress.stage(f"round {number}: features")
-            features = feature_stage(self.context, number, weights)
+            try:
+                features = feature_stage(self.context, number, weights)
+            except DataError as error:
+                if number == 1:
+                    raise
+                self.notes.append(f"round {number} was left out: {error}")
+                break
             self.search_epochs += features.epochs
             runner = self._runner(number, features)
             progress.stage(f"round {number}: trials")
-            numbers = run_round(runner, best_before=best_cut, prior=prior, steps=self._steps(runner))
+            numbers = run_round(
+                runner,
+                best_before=best_cut,
+                prior=prior,
+                steps=self.settings.steps_of(number),
+                limit=self._trials_left(runner),
+            )
+            self.search_epochs += sum(self.state.trials[i].epochs for i in numbers)
+            self.search_epochs += sum(o.num_draws for o in runner.pilots.values()) / len(runner.space)
             z = pick_top(self.state, numbers, self.form, self.settings.top)
             best_cut = self._best_cut(numbers)
             prior = float(z[-1]) if self.form.has_prior else 0.0
@@ -244,17 +257,16 @@ class _Search:
             num_classes=context.task.num_classes,
             kind=self.settings.transform,
         )
-        if self.settings.proxy == "warm-start":
-            plan = warm_start_plan(context, features)
-            if self.settings.pilot_gate and number == 1:
-                gate = gated_plan(context, space, plan)
-                self.search_epochs += gate.epochs
-                if gate.note is not None:
-                    self.notes.append(gate.note)
-                plan = gate.plan
-        else:
-            plan = self._cross_fit_plan()
-        return RoundRunner(context, space, plan, self.state, number, self.log)
+        if self.settings.proxy == "cross-fit":
+            return RoundRunner(context, space, self._cross_fit_plan(), self.state, number, self.log)
+        plan = warm_start_plan(context, features)
+        if number > 1 or not self.settings.pilot_gate:
+            return RoundRunner(context, space, plan, self.state, number, self.log)
+        gate = gated_plan(context, space, plan, spent=self.search_epochs)
+        self.search_epochs += gate.epochs
+        if gate.note is not None:
+            self.notes.append(gate.note)
+        return RoundRunner(context, space, gate.plan, self.state, number, self.log, dict(gate.pilots))
 
     def _cross_fit_plan(self) -> TrialPlan:
         context = self.context
@@ -266,14 +278,24 @@ class _Search:
         )
         return TrialPlan(folds, context.epochs(self.settings.trial_share), seed=context.stream(0, 6))
 
-    def _steps(self, runner: RoundRunner) -> int:
+    def _trials_left(self, runner: RoundRunner) -> int | None:
         limit = self.settings.max_cost
         if limit is None:
-            return self.settings.steps
-        # What is left of the budget after the features, the pilots and the design, in trials.
-        trial = runner.plan.num_draws / len(runner.space) / self.context.task.epochs
-        spent = self.search_epochs / self.context.task.epochs + len(self.settings.cuts) * trial
-        return max(0, min(self.settings.steps, int((limit - spent) / trial + 1e-9)))
+            return None
+        trial = runner.plan.num_draws / len(runner.space)
+        left = int((limit * self.context.task.epochs - self.search_epochs) / trial + 1e-9)
+        # Uniform and one candidate: less is no search.
+        return max(left, 2 if not self.state.trials else 0)
+
+    def _can_afford_round(self) -> bool:
+        limit, settings = self.settings.max_cost, self.settings
+        if limit is None:
+            return True
+        trial = settings.trial_share * (
+            _fold_share(self.context) * settings.num_folds if settings.proxy == "cross-fit" else 1.0
+        )
+        planned = settings.feature_share + trial
+        return self.search_epochs / self.context.task.epochs + planned <= limit * (1 + 1e-9)
 
     def _best_cut(self, numbers: list[int]) -> Trial | None:
         means = self.state.posterior_means()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,8 @@ from localmin.sampling.result import SearchResult
 from localmin.sampling.search import search
 from localmin.sampling.settings import SearchSettings
 from localmin.sampling.summary import policy_seed, summarize, write_summary
+from localmin.tasks.run_folder import RunFolder
+from localmin.tasks.storage import write_bytes
 from localmin.tasks.task import Task
 
 __all__ = ["search_seeds"]
@@ -63,6 +64,21 @@ def search_seeds(
     """
     if not seeds or len(set(seeds)) != len(seeds):
         raise InputError(f"seeds must be distinct and at least one, got {list(seeds)}")
+    several = out is not None and len(seeds) > 1
+    identity = {"job": "searches on several seeds", "settings": settings.to_dict()}
+    with RunFolder(out if several else None, identity):
+        return _search_all(make_task, seeds, settings, command, out, device, progress)
+
+
+def _search_all(
+    make_task: Callable[[int], Task],
+    seeds: Sequence[int],
+    settings: SearchSettings,
+    command: str,
+    out: Path | None,
+    device: torch.device | str,
+    progress: SearchProgress | None,
+) -> tuple[dict[str, Any], list[SearchResult]]:
     results = []
     for seed in seeds:
         folder = None if out is None else out if len(seeds) == 1 else out / f"seed-{seed}"
@@ -76,6 +92,6 @@ def search_seeds(
         chosen = out / f"seed-{seeds[policy_seed(results)]}"
         for name in _COPIED:
             if (chosen / name).exists():
-                shutil.copyfile(chosen / name, out / name)
+                write_bytes(out / name, (chosen / name).read_bytes())
         write_summary(out, summary)
     return summary, results

@@ -30,12 +30,13 @@ def embed(weights: Array) -> Array:
     """Compute ``sqrt p`` for rows of relative weights.
 
     Args:
-        weights: Shape ``(m, n)``, not negative, no zero row.
+        weights: Shape ``(m, n)``, not negative.
 
     Returns:
-        Shape ``(m, n)``; rows of unit length.
+        Shape ``(m, n)``; rows of unit length, zero rows stay zero.
     """
-    probabilities: Array = weights / weights.sum(axis=1, keepdims=True)
+    total = weights.sum(axis=1, keepdims=True)
+    probabilities: Array = weights / np.where(total > 0, total, 1.0)
     return np.sqrt(probabilities)
 
 

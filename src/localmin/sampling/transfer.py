@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -11,15 +14,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from localmin.errors import InputError
-from localmin.sampling.draws import effective_sample_size
+from localmin.sampling.draws import effective_sample_size, validate_weights
 from localmin.sampling.feature_run import run_features
 from localmin.sampling.policy import Policy
 from localmin.sampling.progress import EpochMeter, SearchProgress, Silent
 from localmin.sampling.weighted_draw import epoch_draw
 from localmin.tasks.prediction import predict, score
 from localmin.tasks.recipe import OptimizerFactory
-from localmin.tasks.run_folder import RunFolder, Stage, fingerprint
-from localmin.tasks.storage import read_tensors
+from localmin.tasks.run_folder import RunFolder, Stage, task_identity
+from localmin.tasks.storage import finite, read_tensors
 from localmin.tasks.task import Task
 from localmin.tasks.training import mix_seed, train_model
 
@@ -43,6 +46,7 @@ class TrainResult:
         feature_epochs: Cost of computing features for the policy.
         training_epochs: Cost of the training itself.
         num_steps: Optimiser steps.
+        diverged: Whether the loss became NaN or infinite; the training stopped there.
     """
 
     model: nn.Module
@@ -52,15 +56,17 @@ class TrainResult:
     feature_epochs: float
     training_epochs: float
     num_steps: int
+    diverged: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """List everything but the arrays, in JSON types."""
+        """List everything but the arrays, in JSON types; what is not finite becomes None."""
         return {
-            "losses": list(self.losses),
+            "losses": finite(list(self.losses)),
             "scores": self.scores,
             "feature_epochs": self.feature_epochs,
             "training_epochs": self.training_epochs,
             "num_steps": self.num_steps,
+            "diverged": self.diverged,
             "effective_examples": None if self.weights is None else effective_sample_size(self.weights),
         }
 
@@ -136,23 +142,36 @@ def train_run(
         Model, losses, weights, scores, costs.
 
     Raises:
-        InputError: If policy and weights are both given, or the sampler's support is smaller than a batch.
+        InputError: If policy and weights are both given or do not fit the task, or the sampler's support is
+            smaller than a batch.
     """
+    # Everything that can be refused is refused before the folder is made.
     if policy is not None and weights is not None:
         raise InputError("give a policy or weights, not both")
     if transfer not in TRANSFERS:
         raise InputError(f"unknown transfer {transfer!r}; choose one of {', '.join(TRANSFERS)}")
+    if transfer == "probabilities" and weights is None:
+        raise InputError(
+            "transfer 'probabilities' carries over the weights of a search, not a policy: give its run folder"
+        )
+    if weights is not None:
+        weights = validate_weights(weights)
+        if len(weights) != len(task.train):
+            raise InputError(f"{len(weights)} weights for {len(task.train)} training examples")
     if optimizer is not None:
         task = task.with_recipe(replace(task.recipe, optimizer=optimizer))
     if isinstance(policy, str | Path):
         policy = Policy.load(policy)
+    if policy is not None:
+        policy.form.check_classes(task.num_classes)
     progress = progress or Silent()
     identity = {
         "job": "train",
-        "task": task.to_dict() | {"data": {part: fingerprint(e) for part, e in task.parts().items()}},
+        "task": task_identity(task),
         "seed": seed,
-        "policy": None if policy is None else policy.describe() | {"transfer": transfer},
-        "weights": None if weights is None else float((weights / weights.sum()).square().sum()),
+        "transfer": transfer,
+        "policy": None if policy is None else _digest(json.dumps(policy.to_dict()).encode()),
+        "weights": None if weights is None else _digest(weights.numpy().tobytes()),
     }
     with RunFolder(None if out is None else Path(out), identity) as folder:
         return _train(task, policy, transfer, weights, seed, folder, torch.device(device), progress)
@@ -203,6 +222,7 @@ def _train(
                 "losses": list(trained.losses),
                 "scores": scores,
                 "num_steps": trained.num_steps,
+                "diverged": trained.diverged,
                 "epochs": trained.num_draws / len(task.train),
             }
             return content, dict(trained.model.state_dict())
@@ -214,12 +234,13 @@ def _train(
     model.load_state_dict(tensors)
     return TrainResult(
         model.eval(),
-        tuple(content["losses"]),
+        tuple(math.nan if loss is None else loss for loss in content["losses"]),
         weights,
         content["scores"],
         float(feature_epochs),
         content["epochs"],
         content["num_steps"],
+        content["diverged"],
     )
 
 
@@ -233,9 +254,6 @@ def _policy_weights(
     device: torch.device,
     meter: EpochMeter,
 ) -> Float[Tensor, " n"]:
-    if transfer == "probabilities":
-        raise InputError("transfer 'probabilities' carries over weights, not a policy: give the run folder")
-
     def compute() -> Stage:
         table, _ = run_features(
             task,
@@ -253,6 +271,10 @@ def _policy_weights(
         return {}, {"weights": found}
 
     return folder.once("features", compute)[1]["weights"]
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def check_support(weights: Float[Tensor, " n"], batch_size: int) -> None:
@@ -288,6 +310,8 @@ def carried_weights(run: Path, task: Task) -> Float[Tensor, " n"]:
         InputError: If the examples are others.
     """
     arrays = read_tensors(run / "features.safetensors")
+    if "weights" not in arrays or "labels" not in arrays:
+        raise InputError(f"{run} is not the run folder of a search: features.safetensors has no weights")
     if not torch.equal(arrays["labels"], task.train.labels.cpu()):
         raise InputError(
             f"the training examples are not those of {run}: probabilities belong to examples; use the same "

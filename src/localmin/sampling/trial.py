@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int64
@@ -25,8 +25,8 @@ from torch import Tensor, nn
 from localmin.errors import DataError
 from localmin.sampling.draws import effective_sample_size
 from localmin.sampling.weighted_draw import epoch_draw
-from localmin.tasks.examples import Examples
 from localmin.tasks.prediction import predict
+from localmin.tasks.run_folder import Stage
 from localmin.tasks.splits import stratified_split
 from localmin.tasks.task import Task
 from localmin.tasks.training import Start, mix_seed, train_model
@@ -81,36 +81,55 @@ class TrialOutcome:
     num_draws: int
     status: Literal["done", "diverged", "rejected"] = "done"
 
+    def to_stage(self) -> Stage:
+        """Split into what JSON holds and arrays, for a run folder."""
+        arrays = {"hits": self.hits, "last_hits": self.last_hits, "looks": self.looks}
+        return {"num_draws": self.num_draws, "status": self.status}, arrays
+
+    @classmethod
+    def from_stage(cls, content: dict[str, Any], arrays: dict[str, Tensor]) -> TrialOutcome:
+        """Rebuild from `to_stage`."""
+        return cls(
+            arrays["hits"], arrays["last_hits"], arrays["looks"], content["num_draws"], content["status"]
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class ScoreWeights:
     """Weigh items so that a mean over them estimates the metric that is wanted.
 
     Args:
-        weights: Shape ``(n + v,)``, positive.
+        labels: Of the training examples, then of the validation examples, shape ``(n + v,)``.
+        class_mix: What each class counts, shape ``(C,)``, sum 1; None weighs all looks equally.
     """
 
-    weights: Float[Tensor, " m"]
+    labels: Int64[Tensor, " m"]
+    class_mix: Float[Tensor, " c"] | None = None
 
     @classmethod
     def for_task(cls, task: Task, class_mix: Float[Tensor, " c"] | None) -> ScoreWeights:
-        """Weigh all items equally, or so that classes count as in ``class_mix`` (shape ``(C,)``, sum 1)."""
-        labels = torch.cat([task.train.labels, task.validation.labels])
-        if class_mix is None:
-            return cls(torch.ones(len(labels), dtype=torch.float64))
-        counts = labels.bincount(minlength=task.num_classes).double().clamp_min(1)
-        return cls((class_mix.double() / counts)[labels] * len(labels))
+        """Weigh the items of a task, all equally or so that classes count as in ``class_mix``."""
+        mix = None if class_mix is None else class_mix.double().cpu()
+        return cls(torch.cat([task.train.labels.cpu(), task.validation.labels.cpu()]), mix)
 
     def mean(self, values: Float[Tensor, " m"], looks: Float[Tensor, " m"]) -> float:
-        """Average values over the items that were looked at."""
-        weight = self.weights * looks
+        """Average values over the items that were looked at; NaN if there are none."""
+        weight = self._weights(looks)
         return float((weight * values).sum() / weight.sum())
 
     def standard_error(self, values: Float[Tensor, " m"], looks: Float[Tensor, " m"]) -> float:
         """Estimate the standard error of `mean` over independent items."""
-        weight = self.weights * looks
+        weight = self._weights(looks)
         spread = weight * (values - self.mean(values, looks))
         return float(spread.square().sum().sqrt() / weight.sum())
+
+    def _weights(self, looks: Float[Tensor, " m"]) -> Float[Tensor, " m"]:
+        if self.class_mix is None:
+            return looks
+        # Divided by the looks a class got, not by its size: folds and validation have mixes of their own.
+        looked = self.labels.bincount(weights=looks, minlength=len(self.class_mix))
+        share = torch.where(looked > 0, self.class_mix / looked.clamp_min(1e-300), 0.0)
+        return share[self.labels] * looks
 
     def score(self, outcome: TrialOutcome) -> tuple[float, float]:
         """Give the score of a trial and its standard error over items; the worst score if it failed."""
@@ -160,12 +179,14 @@ def cross_fit_folds(
         [8, 8]
     """
     n = len(labels)
-    size = round(n * share)
-    if not size >= 2:
+    # Rounded down where rounding up would not leave room for all folds: 7 examples have no two halves of 4.
+    size = min(round(n * share), n // num_folds) if share <= 0.5 else round(n * share)
+    left_out = min(n - size, n // num_folds)
+    if size < 2 or left_out < 1:
         raise DataError(f"{n} training examples are too few to hold a share of {1 - share:.0%} out")
     if share <= 0.5:
         return stratified_split(labels, [size] * num_folds, seed=seed)
-    held_out = stratified_split(labels, [n - size] * num_folds, seed=seed)
+    held_out = stratified_split(labels, [left_out] * num_folds, seed=seed)
     everything = torch.ones(n, dtype=torch.bool)
     folds = []
     for part in held_out:
@@ -205,10 +226,11 @@ def run_trial(
     if any(not _is_supported(weights[fold], plan.min_effective) for fold in plan.folds):
         return TrialOutcome(total, last, looks, 0, "rejected")
     for number, fold in enumerate(plan.folds):
-        outside = torch.ones(n, dtype=torch.bool)
-        outside[fold] = False
-        items = torch.cat([torch.nonzero(outside).flatten(), torch.arange(n, n + v)])
-        watcher = _HitWatcher(task, torch.nonzero(outside).flatten(), plan.epochs)
+        inside = torch.zeros(n, dtype=torch.bool)
+        inside[fold] = True
+        outside = torch.nonzero(~inside).flatten()
+        items = torch.cat([outside, torch.arange(n, n + v)])
+        watcher = _HitWatcher(task, outside, plan.epochs)
         trained = train_model(
             task,
             task.train,
@@ -252,11 +274,8 @@ class _HitWatcher:
     watches_steps = False
 
     def __init__(self, task: Task, outside: Tensor, epochs: int) -> None:
-        self.task = task
-        self.parts: list[Examples] = [task.validation]
-        if len(outside):
-            self.parts.insert(0, task.train.subset(outside))
-        self.labels = torch.cat([part.labels for part in self.parts])
+        self.task, self.outside = task, outside
+        self.labels = torch.cat([task.train.labels.cpu()[outside], task.validation.labels.cpu()])
         self.first_epoch = epochs - max(1, epochs // _SHARE_SCORED) + 1
         self.hits = torch.zeros(len(self.labels), dtype=torch.float64)
         self.last = torch.zeros_like(self.hits)
@@ -269,8 +288,11 @@ class _HitWatcher:
         """Look at the held-out items once."""
         if epoch < self.first_epoch:
             return
-        predictions = torch.cat([predict(model, self.task, part) for part in self.parts])
-        self.last = (predictions == self.labels.cpu()).double()
+        predictions = predict(model, self.task, self.task.validation)
+        if len(self.outside):
+            held_out = predict(model, self.task, self.task.train, indices=self.outside)
+            predictions = torch.cat([held_out, predictions])
+        self.last = (predictions == self.labels).double()
         self.hits += self.last
         self.num_looks += 1
 

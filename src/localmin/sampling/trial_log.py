@@ -11,8 +11,9 @@ __all__ = ["TrialLog"]
 class TrialLog:
     """Append finished trials to an Optuna study in a journal file.
 
-    The run folder's stages are what a search resumes from; this is the copy for people and tools.
-    The caller holds the lock of the run folder.
+    The run folder's stages are what a search resumes from; this is the copy for people and tools, so it is
+    written anew when a search is taken up, whatever state a killed process left it in. The caller holds the
+    lock of the run folder.
 
     Args:
         path: Of the journal, or None for no log.
@@ -23,7 +24,6 @@ class TrialLog:
     def __init__(self, path: Path | None, *, study_name: str, parameter_names: tuple[str, ...]) -> None:
         self.parameter_names = parameter_names
         self._study: Any = None
-        self._known = 0
         if path is None:
             return
         import optuna
@@ -31,16 +31,14 @@ class TrialLog:
         from optuna.storages.journal import JournalFileBackend
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        _repair(path)
+        for left in (path, *path.parent.glob(f"{path.name}.lock*")):
+            left.unlink(missing_ok=True)
         storage = JournalStorage(JournalFileBackend(str(path)))
-        self._study = optuna.create_study(
-            storage=storage, study_name=study_name, direction="maximize", load_if_exists=True
-        )
-        self._known = len(self._study.get_trials(deepcopy=False))
+        self._study = optuna.create_study(storage=storage, study_name=study_name, direction="maximize")
 
-    def record(self, number: int, z: list[float], score: float, attributes: dict[str, Any]) -> None:
-        """Append trial ``number`` unless the journal has it already."""
-        if self._study is None or number < self._known:
+    def record(self, z: list[float], score: float, attributes: dict[str, Any]) -> None:
+        """Append a trial."""
+        if self._study is None:
             return
         import optuna
 
@@ -51,15 +49,3 @@ class TrialLog:
                 params=values, distributions=distributions, value=score, user_attrs=attributes
             )
         )
-        self._known += 1
-
-
-def _repair(path: Path) -> None:
-    """Remove what a killed process may leave: a half-written last line, and its lock."""
-    for lock in path.parent.glob(f"{path.name}.lock*"):
-        lock.unlink(missing_ok=True)
-    if not path.exists():
-        return
-    content = path.read_bytes()
-    if content and not content.endswith(b"\n"):
-        path.write_bytes(content[: content.rfind(b"\n") + 1])

@@ -15,7 +15,7 @@ import torch
 from localmin.sampling.context import SearchContext
 from localmin.sampling.policy import PolicySpace
 from localmin.sampling.rounds import FeatureStage
-from localmin.sampling.trial import TrialPlan, run_trial
+from localmin.sampling.trial import TrialOutcome, TrialPlan, run_trial
 from localmin.tasks.run_folder import Stage
 
 __all__ = ["Gate", "gated_plan", "warm_start_plan"]
@@ -27,9 +27,17 @@ _START_LR = 0.5
 
 @dataclass(frozen=True, eq=False)
 class Gate:
-    """The plan that passed the gate, what finding it cost, and a warning if none passed."""
+    """The plan that is to be used, and what finding it took.
+
+    Args:
+        plan: Of the trials.
+        pilots: Outcomes under that plan by place of the cut: trials of the design that are made already.
+        epochs: Cost of pilots at other lengths.
+        note: A warning if no length passed.
+    """
 
     plan: TrialPlan
+    pilots: dict[float, TrialOutcome]
     epochs: float
     note: str | None
 
@@ -54,51 +62,71 @@ def warm_start_plan(context: SearchContext, features: FeatureStage) -> TrialPlan
     )
 
 
-def gated_plan(context: SearchContext, space: PolicySpace, plan: TrialPlan) -> Gate:
+def gated_plan(context: SearchContext, space: PolicySpace, plan: TrialPlan, *, spent: float) -> Gate:
     """Lengthen trials until uniform and one cut differ by two standard errors, at most doubling once.
+
+    Trials are not lengthened where the design at the new length would cost more than the search may.
 
     Args:
         context: Of the search.
         space: Gives the weights of the pilots.
         plan: To start from.
+        spent: Epochs of the search so far.
 
     Returns:
         The plan to use.
 
     Cost:
-        The pilots at the length that is used are repeated as trials of the design; those at other
-        lengths are extra.
+        The pilots at the length that is used are trials of the design; those at the other length are
+        extra.
     """
     epochs = 0.0
     for doubling in range(_MAX_DOUBLINGS + 1):
-        difference, error, cost = _pilot(context, space, plan, doubling)
-        epochs += cost
-        if abs(difference) >= 2 * error:
-            return Gate(plan, epochs, None)
-        if doubling < _MAX_DOUBLINGS:
-            plan = replace(plan, epochs=2 * plan.epochs)
+        pilots = _pilots(context, space, plan, doubling)
+        if _told_apart(context, pilots):
+            return Gate(plan, pilots, epochs, None)
+        cost = sum(outcome.num_draws for outcome in pilots.values()) / len(space)
+        longer = replace(plan, epochs=2 * plan.epochs)
+        if doubling == _MAX_DOUBLINGS or not _affordable(context, longer, spent + epochs + cost):
+            break
+        plan, epochs = longer, epochs + cost
     note = (
-        "trials could not tell a cut from uniform by two standard errors, even at twice the length: "
-        "the scores of this search are mostly noise; use the standard preset"
+        f"trials of {plan.epochs} epochs could not tell a cut from uniform by two standard errors: the "
+        "scores of this search are mostly noise; use the standard preset"
     )
-    return Gate(plan, epochs, note)
+    return Gate(plan, pilots, epochs, note)
 
 
-def _pilot(
+def _affordable(context: SearchContext, plan: TrialPlan, spent: float) -> bool:
+    limit = context.settings.max_cost
+    design = len(context.settings.cuts) * plan.num_draws / len(context.task.train)
+    return limit is None or spent + design <= limit * context.task.epochs * (1 + 1e-9)
+
+
+def _told_apart(context: SearchContext, pilots: dict[float, TrialOutcome]) -> bool:
+    uniform, cut = pilots.values()
+    if uniform.status != "done" or cut.status != "done":
+        return False
+    difference, error = context.score_weights.paired_difference(cut, uniform)
+    # Strictly: trials too short to change any prediction differ by zero, with an error of zero.
+    return abs(difference) > 2 * error
+
+
+def _pilots(
     context: SearchContext, space: PolicySpace, plan: TrialPlan, doubling: int
-) -> tuple[float, float, float]:
-    def compute() -> Stage:
-        outcomes = [
-            run_trial(
-                context.task, space.weights(z), plan, device=context.device, on_draws=context.meter.draws
-            )
-            for z in (space.form.uniform(), space.form.cut(_PILOT_CUT))
-        ]
-        epochs = sum(outcome.num_draws for outcome in outcomes) / len(space)
-        if any(outcome.status != "done" for outcome in outcomes):
-            return {"difference": 0.0, "se": 1.0, "epochs": epochs}, {}
-        difference, error = context.score_weights.paired_difference(outcomes[1], outcomes[0])
-        return {"difference": difference, "se": error, "epochs": epochs}, {}
+) -> dict[float, TrialOutcome]:
+    cuts = context.settings.cuts
+    pilot = min(cuts[1:], default=_PILOT_CUT, key=lambda cut: abs(cut - _PILOT_CUT))
+    outcomes = {}
+    for cut in (cuts[0], pilot):
 
-    content, _ = context.folder.once(f"pilot-{doubling}", compute)
-    return content["difference"], content["se"], content["epochs"]
+        def compute(cut: float = cut) -> Stage:
+            weights = space.weights(space.form.canonical(space.form.cut(cut)))
+            outcome = run_trial(
+                context.task, weights, plan, device=context.device, on_draws=context.meter.draws
+            )
+            return outcome.to_stage()
+
+        name = f"pilot-{doubling}-{'uniform' if cut == cuts[0] else 'cut'}"
+        outcomes[cut] = TrialOutcome.from_stage(*context.folder.once(name, compute))
+    return outcomes

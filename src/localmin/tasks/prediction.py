@@ -30,7 +30,12 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
 
 
 def batched_logits(
-    model: nn.Module, task: Task, examples: Examples, *, batch_size: int = _BATCH
+    model: nn.Module,
+    task: Task,
+    examples: Examples,
+    *,
+    indices: Int64[Tensor, " m"] | None = None,
+    batch_size: int = _BATCH,
 ) -> Iterator[tuple[slice, Tensor]]:
     """Run a model over examples in evaluation mode without gradients.
 
@@ -38,22 +43,29 @@ def batched_logits(
         model: On any device; its mode is restored.
         task: Gives the normalisation.
         examples: In order.
+        indices: Look at these only, in this order; their inputs are gathered a batch at a time.
         batch_size: Examples at once.
 
     Yields:
         Positions as a slice, and the logits of those examples, on the model's device.
     """
     device = next(model.parameters()).device
-    with torch.no_grad(), evaluation_mode(model):
-        for start in range(0, len(examples), batch_size):
-            part = slice(start, min(start + batch_size, len(examples)))
-            yield part, model(task.prepare(examples.inputs[part].to(device)))
+    total = len(examples) if indices is None else len(indices)
+    for start in range(0, total, batch_size):
+        part = slice(start, min(start + batch_size, total))
+        inputs = examples.inputs[part if indices is None else indices[part].to(examples.inputs.device)]
+        # Between two batches the caller's code runs: it must find gradients and modes as it left them.
+        with torch.no_grad(), evaluation_mode(model):
+            logits = model(task.prepare(inputs.to(device)))
+        yield part, logits
 
 
-def predict(model: nn.Module, task: Task, examples: Examples) -> Int64[Tensor, " n"]:
-    """Compute the most likely class of each example, on the CPU."""
-    parts = [logits.argmax(1).cpu() for _, logits in batched_logits(model, task, examples)]
-    return torch.cat(parts)
+def predict(
+    model: nn.Module, task: Task, examples: Examples, *, indices: Int64[Tensor, " m"] | None = None
+) -> Int64[Tensor, " n"]:
+    """Compute the most likely class of each example, or of those at ``indices``, on the CPU."""
+    batches = batched_logits(model, task, examples, indices=indices)
+    return torch.cat([logits.argmax(1).cpu() for _, logits in batches])
 
 
 def score(

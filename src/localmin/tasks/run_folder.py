@@ -15,9 +15,17 @@ from torch import Tensor
 from localmin.errors import RunFolderError
 from localmin.tasks.checkpoint import CheckpointFile
 from localmin.tasks.examples import Examples
-from localmin.tasks.storage import read_json, read_tensors, write_json, write_tensors
+from localmin.tasks.storage import (
+    finite,
+    read_json,
+    read_tensors,
+    remove_partial_files,
+    write_json,
+    write_tensors,
+)
+from localmin.tasks.task import Task
 
-__all__ = ["RunFolder", "Stage", "fingerprint"]
+__all__ = ["RunFolder", "Stage", "fingerprint", "task_identity"]
 
 Stage = tuple[dict[str, Any], dict[str, Tensor]]
 
@@ -44,8 +52,16 @@ class RunFolder:
         self._lock: TextIO | None = None
         if path is None:
             return
-        path.mkdir(parents=True, exist_ok=True)
-        self._lock = _locked(path)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            self._lock = _locked(path)
+            # Nobody else works here now, so what is half-written is from a process that was killed.
+            remove_partial_files(path)
+            remove_partial_files(path / "stages")
+        except OSError as error:
+            raise RunFolderError(
+                f"{path} cannot be used as a run folder ({error.strerror or error}); give another --out"
+            ) from None
         stored = path / _IDENTITY
         # Compare what JSON keeps: tuples become lists.
         wanted = json.loads(json.dumps(identity))
@@ -54,8 +70,8 @@ class RunFolder:
             if found != wanted:
                 self.close()
                 raise RunFolderError(
-                    f"{path} holds the run of another job ({_difference(found, wanted)}); give another --out, "
-                    "or remove the folder"
+                    f"{path} holds the run of another job ({_difference(found, wanted)}); give another "
+                    "--out, or remove the folder"
                 )
         else:
             write_json(stored, wanted)
@@ -84,7 +100,8 @@ class RunFolder:
         """
         if self.path is None:
             content, tensors = compute()
-            return json.loads(json.dumps(content)), tensors
+            # As it would come back from a file, so that a search in memory equals one in a folder.
+            return json.loads(json.dumps(finite(content))), tensors
         stem = self.path / "stages" / name
         if not stem.with_suffix(".json").exists():
             content, tensors = compute()
@@ -129,6 +146,30 @@ def fingerprint(examples: Examples) -> str:
     digest.update(examples.inputs[::step].contiguous().cpu().view(torch.uint8).numpy().tobytes())
     digest.update(examples.labels.cpu().numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+def task_identity(task: Task) -> dict[str, Any]:
+    """Describe a task so that another one is recognised: settings, data, clean labels, network, loss.
+
+    Args:
+        task: Any.
+
+    Returns:
+        JSON types.
+    """
+    # A factory's name says little about one's own network; its parameters' names and shapes say more.
+    network = [(name, list(value.shape)) for name, value in task.build_model(0).state_dict().items()]
+    clean = task.clean_train_labels
+    return task.to_dict() | {
+        "data": {part: fingerprint(examples) for part, examples in task.parts().items()},
+        "clean labels": None if clean is None else _digest(clean.cpu().numpy().tobytes()),
+        "network": _digest(json.dumps(network).encode()),
+        "loss": getattr(task.loss, "__qualname__", type(task.loss).__qualname__),
+    }
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def _locked(path: Path) -> TextIO:

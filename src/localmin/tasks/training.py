@@ -181,7 +181,7 @@ def train_model(
         model.load_state_dict(start.model)
     loop = _Loop(task, examples, draw, recipe, model, observer, seed, epochs, lr_scale, device)
     if start is not None and start.optimizer is not None:
-        loop.load_optimizer(start.optimizer)
+        loop.optimizer.load_state_dict(start.optimizer)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         loop.run(checkpoint, on_epoch)
     return TrainedModel(
@@ -214,18 +214,14 @@ class _Loop:
         self.observer, self.seed, self.epochs, self.device = observer, seed, epochs, device
         # Tables are normalised once; 8-bit images stay small and are scaled a batch at a time.
         self.scale_batches = not examples.inputs.is_floating_point()
-        self.inputs = examples.inputs if self.scale_batches else task.prepare(examples.inputs)
-        self.labels = examples.labels
+        inputs, self.labels = _placed(examples, device)
+        self.inputs = inputs if self.scale_batches else task.prepare(inputs)
         self.optimizer = recipe.make_optimizer(model.parameters())
         self.peaks = [group["lr"] * lr_scale for group in self.optimizer.param_groups]
         self.losses: list[float] = []
         self.num_draws = 0
         self.num_steps = 0
         self.diverged = False
-
-    def load_optimizer(self, state: dict[str, Any]) -> None:
-        """Take up moments and counters, keep this run's own learning rates."""
-        self.optimizer.load_state_dict(state)
 
     def run(self, checkpoint: CheckpointFile | None, on_epoch: EpochProgress | None) -> None:
         if checkpoint is not None:
@@ -238,13 +234,14 @@ class _Loop:
                 self.observer.on_epoch(epoch, self.model)
             if on_epoch is not None:
                 on_epoch(epoch, self.epochs)
-            if checkpoint is not None and epoch < self.epochs and checkpoint.is_due():
+            # A diverged run is over; saved as progress it would be taken up as a healthy one.
+            if checkpoint is not None and epoch < self.epochs and not self.diverged and checkpoint.is_due():
                 self._save(checkpoint)
 
     def _epoch(self, epoch: int) -> None:
         # Seeding each epoch anew makes a run that continues from a checkpoint equal to an unbroken one.
         generator = torch.Generator().manual_seed(mix_seed(self.seed, epoch))
-        torch.manual_seed(mix_seed(self.seed, epoch, 1))
+        self._seed_dropout(mix_seed(self.seed, epoch, 1))
         order = self.draw(generator)
         steps_per_epoch = count_steps(len(order), self.recipe.batch_size)
         watch = self.observer if self.observer is not None and self.observer.watches_steps else None
@@ -261,6 +258,8 @@ class _Loop:
             if self.recipe.augmentation != "none":
                 inputs = self.recipe.augment(inputs, generator)
             logits = self.model(inputs)
+            if self.num_steps == 0 and step == 0:
+                check_logits(logits, self.task)
             if plain_loss:
                 loss = nn.functional.cross_entropy(logits, labels, label_smoothing=smoothing)
             else:
@@ -275,6 +274,13 @@ class _Loop:
         self.num_steps += steps_per_epoch
         self.losses.append(float(total) / len(order))
         self.diverged = not math.isfinite(self.losses[-1])
+
+    def _seed_dropout(self, seed: int) -> None:
+        # torch.manual_seed would seed every GPU of the machine; only the forked generators are ours.
+        torch.default_generator.manual_seed(seed)
+        if self.device.type == "cuda":
+            with torch.cuda.device(self.device):
+                torch.cuda.manual_seed(seed)
 
     def _set_learning_rate(self, step: int, steps_per_epoch: int) -> None:
         factor = learning_rate_factor(
@@ -305,6 +311,15 @@ class _Loop:
             self.observer.restore(saved["observer"])
         self.losses = list(saved["losses"])
         self.num_draws, self.num_steps = saved["num_draws"], saved["num_steps"]
+
+
+def _placed(examples: Examples, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Move examples to a GPU where they take at most a quarter of its free memory; leave them otherwise."""
+    if device.type == "cuda" and examples.inputs.device.type == "cpu":
+        free, _ = torch.cuda.mem_get_info(device)
+        if examples.inputs.numel() * examples.inputs.element_size() <= free // 4:
+            return examples.inputs.to(device), examples.labels.to(device)
+    return examples.inputs, examples.labels
 
 
 def _batches(order: Int64[Tensor, " n"], size: int) -> Iterator[Tensor]:

@@ -81,6 +81,10 @@ class SamplerProcessEngine:
             if float(w.sum()) > 0 and effective_sample_size(w) >= self.min_effective * len(space):
                 kept.append(form.canonical(z))
                 weights.append(w.numpy())
+        if not kept:
+            # Nothing random spreads its draws widely enough; what was tried did, at least once.
+            kept = list(parents)
+            weights = [space.weights(z).numpy() for z in kept]
         return torch.stack(kept), embed(np.stack(weights))
 
 
