@@ -15,7 +15,7 @@ from localmin.tasks.readers.image_tensor import ImageOptions
 from localmin.tasks.readers.reading import ReadOptions
 
 if TYPE_CHECKING:
-    from conftest import Pictures
+    from tests.tasks.readers.conftest import Pictures
 
 
 def test_class_folders_are_labels_and_files_are_names(tmp_path: Path, pictures: Pictures) -> None:

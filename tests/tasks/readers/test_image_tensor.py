@@ -15,7 +15,7 @@ from localmin.tasks.readers.image_tensor import ImageOptions, ImageTensor, read_
 from localmin.tasks.readers.images import ImageForm
 
 if TYPE_CHECKING:
-    from conftest import Pictures
+    from tests.tasks.readers.conftest import Pictures
 
 
 class Encoded:

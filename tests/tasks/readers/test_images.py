@@ -14,7 +14,7 @@ from localmin.tasks.readers import images as module
 from localmin.tasks.readers.images import ImageForm, decode, survey
 
 if TYPE_CHECKING:
-    from conftest import Pictures
+    from tests.tasks.readers.conftest import Pictures
 
 FORM = ImageForm(16, 16, 3, fits=False)
 

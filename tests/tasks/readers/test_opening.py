@@ -16,7 +16,7 @@ from localmin.errors import DataError, InputError
 from localmin.tasks import DataSource, Task, build_task, open_source
 
 if TYPE_CHECKING:
-    from conftest import Pictures
+    from tests.tasks.readers.conftest import Pictures
 
 
 def wine_table(rows: slice = slice(None), target: str = "target", names: bool = False) -> Any:

@@ -18,7 +18,7 @@ from localmin.tasks.readers.parquet import read_parquet
 from localmin.tasks.readers.reading import Reading, ReadOptions
 
 if TYPE_CHECKING:
-    from conftest import Pictures
+    from tests.tasks.readers.conftest import Pictures
 
 
 def write(path: Path, columns: dict[str, Any], **options: Any) -> Path:
