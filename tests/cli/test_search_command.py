@@ -187,3 +187,15 @@ def test_training_with_a_policy_found_before(capsys: pytest.CaptureFixture[str])
         assert result["feature_epochs"] == (0 if how == "probabilities" else 3)
         assert 0.1 < result["scores"]["test"] <= 1
         assert Path(f"again-{how}/model.safetensors").exists()
+
+
+@pytest.mark.parametrize("optimizer", ["langevin", "underdamped", "non-reversible"])
+def test_training_under_langevin_dynamics(optimizer: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--optimizer", optimizer, "--lr", "0.1", "--temperature", "1e-6", "--epochs", "8"]
+    result = json.loads(run(capsys, "train", "digits", *arguments, "--out", "run", "--json"))
+    assert result["scores"]["test"] > 0.5
+    # The run folder knows the temperature: another one is another job.
+    with pytest.raises(SystemExit) as stop:
+        main(["train", "digits", *arguments[:-3], "1e-5", "--epochs", "8", "--out", "run"])
+    assert stop.value.code == 2
+    assert "another job" in capsys.readouterr().err

@@ -256,3 +256,16 @@ def test_debug_shows_the_traceback() -> None:
 
     with pytest.raises(InputError, match=r"missing\.csv"):
         main(["search", "missing.csv", "--debug"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--optimizer", "adamw"), "--lr"),
+        (("--optimizer", "langevin"), "--lr"),
+        (("--optimizer", "sgd", "--temperature", "1"), "--temperature"),
+        (("--optimizer", "underdamped", "--lr", "0.1", "--temperature", "-1"), "--temperature"),
+    ],
+)
+def test_optimizers(arguments: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert said in refused(capsys, "train", "digits", "--epochs", "2", *arguments)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["OPTIMIZER_NAMES", "choose_optimizer"]
 
 _PLAIN = ("sgd", "adam", "adamw")
+_ADAPTIVE = ("adam", "adamw")
 _LANGEVIN = ("langevin", "underdamped", "non-reversible")
 OPTIMIZER_NAMES = (*_PLAIN, *_LANGEVIN)
 _SKEW_STRENGTH = 1.0
@@ -47,6 +48,10 @@ def choose_optimizer(
         if temperature:
             raise InputError(
                 f"--temperature is for {', '.join(_LANGEVIN)}; {name or 'this optimizer'} has none"
+            )
+        if name in _ADAPTIVE and lr is None:
+            raise InputError(
+                f"--optimizer {name} needs --lr: the recipe's learning rate is for another optimizer"
             )
         return name
     if not (math.isfinite(temperature) and temperature >= 0):

@@ -23,7 +23,7 @@ def final_arm(
 ) -> tuple[Arm, nn.Module]:
     """Train in full from fresh weights and score on the test set, once.
 
-    All arms share initial weights, random numbers, number of draws per epoch and optimiser steps.
+    All arms share initial weights, seeds, number of draws per epoch and optimiser steps.
 
     Args:
         context: Of the search.

@@ -40,6 +40,8 @@ from localmin.tasks.task import Task
 
 __all__ = ["search"]
 
+# Largest class over smallest from which a class prior is worth one of the ten numbers and three trials.
+_UNEQUAL = 1.5
 _PRIOR_NOTE = "classes are unequal: one of the ten numbers is the exponent of a class prior"
 
 
@@ -128,7 +130,7 @@ def _context(
 ) -> SearchContext:
     mix = wanted_class_mix(task)
     counts = task.train.labels.bincount(minlength=task.num_classes)
-    prior = mix is not None and int(counts.max()) > int(counts.min())
+    prior = mix is not None and int(counts.max()) > _UNEQUAL * int(counts.min())
     return SearchContext(
         task=task,
         settings=settings,

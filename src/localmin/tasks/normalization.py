@@ -101,7 +101,7 @@ def _measure_pixels(
     for start in range(0, len(images), size):
         block = images[start : start + size]
         for channel, row in enumerate(counts):
-            row += block[:, channel].flatten().bincount(minlength=256)
+            row += block[:, channel].flatten().bincount(minlength=256).cpu()
     share = counts / counts.sum(1, keepdim=True)
     levels = torch.arange(256, dtype=torch.float64)
     mean = share @ levels

@@ -161,7 +161,8 @@ class Task:
             The model in training mode, on the CPU.
         """
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            # Not torch.manual_seed, which would seed every GPU of the caller too.
+            torch.default_generator.manual_seed(seed)
             return self.model().train()
 
     def to_dict(self) -> dict[str, Any]:
