@@ -1,9 +1,9 @@
 """Is our training loop as fast as a bare one, and how much faster than a DataLoader?
 
 Trains the same network on the same in-memory data for one epoch at a time, interleaved in one process:
-localmin's loop, a bare hand-written loop that indexes tensors, a DataLoader over the same tensors, and
-a DataLoader whose data set prepares its items one by one. The network is small, as on a CPU it must be:
-with a large one every loop is as fast as the network.
+localmin's loop, a bare hand-written loop that indexes tensors, a DataLoader over the same tensors, and a
+DataLoader whose data set prepares its items one by one, in the main process and in two workers. The
+network is small, as on a CPU it must be: with a large one every loop is as fast as the network.
 Prints examples per second (median over repeats) and their ratios; writes JSON beside the environment.
 """
 
@@ -95,9 +95,15 @@ class PerItem(Dataset[tuple[Tensor, Tensor]]):
         return (scaled - self.mean) / self.deviation, self.data.labels[index]
 
 
-def with_items(task: Task) -> Callable[[], None]:
+def with_items(task: Task, *, num_workers: int = 0) -> Callable[[], None]:
     """Train one epoch with a DataLoader over items that are prepared one by one."""
-    loader = DataLoader(PerItem(task), batch_size=64, shuffle=True)
+    loader = DataLoader(
+        PerItem(task),
+        batch_size=64,
+        shuffle=True,
+        num_workers=num_workers,
+        persistent_workers=num_workers > 0,
+    )
 
     def epoch() -> None:
         model = task.build_model(0)
@@ -173,6 +179,7 @@ def main() -> None:
             "bare loop": bare(task),
             "DataLoader loop": with_loader(task),
             "per-item loop": with_items(task),
+            "per-item, 2 workers": with_items(task, num_workers=2),
             "indexing alone": indexed,
             "DataLoader alone": loaded,
         }
@@ -182,14 +189,18 @@ def main() -> None:
             "speed_relative_to_bare": seconds["bare loop"] / seconds["localmin"],
             "speed_relative_to_loader": seconds["DataLoader loop"] / seconds["localmin"],
             "speed_relative_to_items": seconds["per-item loop"] / seconds["localmin"],
+            "speed_relative_to_items_with_workers": seconds["per-item, 2 workers"] / seconds["localmin"],
             "fetch_relative_to_loader": seconds["DataLoader alone"] / seconds["indexing alone"],
         }
         print(f"{task.name}:")
         for name, value in seconds.items():
-            print(f"  {name:18s} {len(task.train) / value:12,.0f} examples/s")
+            print(f"  {name:20s} {len(task.train) / value:12,.0f} examples/s")
         print(f"  localmin / bare loop       {rows[task.name]['speed_relative_to_bare']:.2f}")
         print(f"  localmin / DataLoader loop {rows[task.name]['speed_relative_to_loader']:.2f}")
         print(f"  localmin / per-item loop   {rows[task.name]['speed_relative_to_items']:.2f}")
+        print(
+            f"  localmin / the same, 2 workers {rows[task.name]['speed_relative_to_items_with_workers']:.2f}"
+        )
         print(f"  fetching, indexing / DataLoader {rows[task.name]['fetch_relative_to_loader']:.1f}")
     RESULTS.parent.mkdir(exist_ok=True)
     record = {

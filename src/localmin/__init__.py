@@ -9,9 +9,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from localmin import langevin, networks, numerics, objective, reduction, reports, sampling, tasks
+    from localmin import (
+        langevin,
+        networks,
+        numerics,
+        objective,
+        realization,
+        reduction,
+        reports,
+        sampling,
+        tasks,
+    )
     from localmin.langevin import LangevinDynamics, NonReversibleLangevin, UnderdampedLangevin
     from localmin.objective import Objective
+    from localmin.realization import normal_form, same_function
     from localmin.reduction import reduce
     from localmin.sampling import WeightedSampler, load_result, search, train
     from localmin.tasks import Task
@@ -28,18 +39,31 @@ __all__ = [
     "langevin",
     "load_result",
     "networks",
+    "normal_form",
     "numerics",
     "objective",
+    "realization",
     "reduce",
     "reduction",
     "reports",
+    "same_function",
     "sampling",
     "search",
     "tasks",
     "train",
 ]
 
-_PACKAGES = ("langevin", "networks", "numerics", "objective", "reduction", "reports", "sampling", "tasks")
+_PACKAGES = (
+    "langevin",
+    "networks",
+    "numerics",
+    "objective",
+    "realization",
+    "reduction",
+    "reports",
+    "sampling",
+    "tasks",
+)
 _HOMES = {
     "LangevinDynamics": "localmin.langevin",
     "NonReversibleLangevin": "localmin.langevin",
@@ -48,7 +72,9 @@ _HOMES = {
     "Task": "localmin.tasks",
     "WeightedSampler": "localmin.sampling",
     "load_result": "localmin.sampling",
+    "normal_form": "localmin.realization",
     "reduce": "localmin.reduction",
+    "same_function": "localmin.realization",
     "search": "localmin.sampling",
     "train": "localmin.sampling",
 }

@@ -1,0 +1,118 @@
+"""The function behind the weights: equality, normal form, distance and stability of ReLU networks."""
+
+from localmin.realization.alignment import Alignment, align, loss_along_path
+from localmin.realization.claims import ClaimCheck, check_claim, claim_names
+from localmin.realization.comparison import (
+    Comparison,
+    KinkDifference,
+    compare_networks,
+    kink_differences,
+)
+from localmin.realization.deep_symmetries import symmetry_normal_form
+from localmin.realization.equality import FunctionEquality, same_function
+from localmin.realization.half_space import (
+    HalfSpaceForm,
+    HalfSpaceStability,
+    half_space_form,
+    half_space_stability,
+)
+from localmin.realization.invariants import Invariants, invariants
+from localmin.realization.inverse_stability import SHARP_CONSTANT, InverseStability, inverse_stability
+from localmin.realization.minima import (
+    AlmostOptimality,
+    MinimumTransfer,
+    ParameterMinimum,
+    almost_optimality,
+    parameter_minimum_example,
+    transfer_minimum,
+    transfer_radius,
+)
+from localmin.realization.nearest import NearestParametrization, nearest_parametrization
+from localmin.realization.normal_form import NormalForm, NormalFormReport, normal_form
+from localmin.realization.parametrizations import all_parametrizations
+from localmin.realization.pathologies import (
+    Pathology,
+    complete_unbalancedness,
+    exploding_gradient,
+    opposite_directions_one,
+    opposite_directions_two,
+    redundant_directions,
+    sharp_pair,
+)
+from localmin.realization.penalties import (
+    balance_penalty,
+    half_space_penalty,
+    opposite_penalty,
+    parallel_penalty,
+    project_module,
+)
+from localmin.realization.restricted_space import (
+    RestrictedSpaceMembership,
+    balance,
+    lift,
+    lift_inputs,
+    restricted_space_membership,
+)
+from localmin.realization.seminorm import SeminormDistance, seminorm, seminorm_distance, seminorm_work
+from localmin.realization.sup_distance import SupDistance, sup_distance
+
+__all__ = [
+    "SHARP_CONSTANT",
+    "Alignment",
+    "AlmostOptimality",
+    "ClaimCheck",
+    "Comparison",
+    "FunctionEquality",
+    "HalfSpaceForm",
+    "HalfSpaceStability",
+    "Invariants",
+    "InverseStability",
+    "KinkDifference",
+    "MinimumTransfer",
+    "NearestParametrization",
+    "NormalForm",
+    "NormalFormReport",
+    "ParameterMinimum",
+    "Pathology",
+    "RestrictedSpaceMembership",
+    "SeminormDistance",
+    "SupDistance",
+    "align",
+    "all_parametrizations",
+    "almost_optimality",
+    "balance",
+    "balance_penalty",
+    "check_claim",
+    "claim_names",
+    "compare_networks",
+    "complete_unbalancedness",
+    "exploding_gradient",
+    "half_space_form",
+    "half_space_penalty",
+    "half_space_stability",
+    "invariants",
+    "inverse_stability",
+    "kink_differences",
+    "lift",
+    "lift_inputs",
+    "loss_along_path",
+    "nearest_parametrization",
+    "normal_form",
+    "opposite_directions_one",
+    "opposite_directions_two",
+    "opposite_penalty",
+    "parallel_penalty",
+    "parameter_minimum_example",
+    "project_module",
+    "redundant_directions",
+    "restricted_space_membership",
+    "same_function",
+    "seminorm",
+    "seminorm_distance",
+    "seminorm_work",
+    "sharp_pair",
+    "sup_distance",
+    "symmetry_normal_form",
+    "transfer_minimum",
+    "transfer_radius",
+]

@@ -1,0 +1,171 @@
+"""Penalties that pull towards the restricted space during training, and the exact step into balance."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from localmin.errors import InputError, ShapeError
+from localmin.networks import ReLUNetwork
+from localmin.realization.normal_form import balanced
+
+__all__ = [
+    "balance_penalty",
+    "half_space_penalty",
+    "opposite_penalty",
+    "parallel_penalty",
+    "project_module",
+]
+
+
+def balance_penalty(directions: Float[Tensor, "m d"], outputs: Float[Tensor, "D m"]) -> Float[Tensor, ""]:
+    """Compute ``sum_i (max|a_i| - max|c_i|)^2``.
+
+    Args:
+        directions: Weight of the first layer.
+        outputs: Weight of the second layer.
+
+    Returns:
+        Differentiable scalar, zero for a balanced network.
+
+    Raises:
+        ShapeError: If the numbers of neurons differ.
+
+    Source:
+        Choice of this project; the regulariser of [berner2019] is not known to us.
+
+    Example:
+        >>> balance_penalty(torch.tensor([[3.0, -4.0]]), torch.tensor([[1.0]])).item()
+        9.0
+    """
+    if directions.shape[0] != outputs.shape[1]:
+        raise ShapeError(
+            f"expected directions (m, d) and outputs (D, m), got {tuple(directions.shape)} and "
+            f"{tuple(outputs.shape)}"
+        )
+    return (directions.abs().amax(dim=1) - outputs.abs().amax(dim=0)).square().sum()
+
+
+def parallel_penalty(directions: Float[Tensor, "m d"], *, margin: float = 0.01) -> Float[Tensor, ""]:
+    """Compute ``sum_{i<j} max(0, cos(a_i, a_j) - (1 - margin))^2``.
+
+    Args:
+        directions: Weight of the first layer.
+        margin: Cosines above ``1 - margin`` cost.
+
+    Returns:
+        Differentiable scalar, zero if no two directions are nearly equal.
+
+    Source:
+        Choice of this project.
+
+    Cost:
+        ``O(m^2 d)``.
+
+    Example:
+        >>> round(parallel_penalty(torch.tensor([[1.0, 0.0], [2.0, 0.0]]), margin=0.1).item(), 6)
+        0.01
+    """
+    return _excess(_cosines(directions), margin)
+
+
+def opposite_penalty(directions: Float[Tensor, "m d"], *, margin: float = 0.01) -> Float[Tensor, ""]:
+    """Compute ``sum_{i<j} max(0, -cos(a_i, a_j) - (1 - margin))^2``.
+
+    Args:
+        directions: Weight of the first layer.
+        margin: Cosines below ``-(1 - margin)`` cost.
+
+    Returns:
+        Differentiable scalar, zero if no two directions are nearly opposite.
+
+    Source:
+        Choice of this project.
+
+    Cost:
+        ``O(m^2 d)``.
+
+    Example:
+        >>> round(opposite_penalty(torch.tensor([[1.0, 0.0], [-2.0, 0.0]]), margin=0.1).item(), 6)
+        0.01
+    """
+    return _excess(-_cosines(directions), margin)
+
+
+def half_space_penalty(directions: Float[Tensor, "m d"], *, margin: float = 0.01) -> Float[Tensor, ""]:
+    """Compute ``sum_i sum_{last two k} max(0, margin - a_ik / norm(a_i))^2``.
+
+    Args:
+        directions: Weight of the first layer, at least two inputs.
+        margin: How far inside the half-space a direction has to be.
+
+    Returns:
+        Differentiable scalar, zero if the last two coordinates of all directions are large enough.
+
+    Raises:
+        InputError: If there are fewer than two inputs.
+
+    Source:
+        Choice of this project.
+
+    Example:
+        >>> half_space_penalty(torch.tensor([[0.0, -1.0, 0.0]]), margin=0.5).item()
+        2.5
+    """
+    if directions.shape[1] < 2:
+        raise InputError(f"expected at least two inputs, got {directions.shape[1]}")
+    return torch.relu(margin - _units(directions)[:, -2:]).square().sum()
+
+
+@torch.no_grad()
+def project_module(module: nn.Module) -> float:
+    """Balance every hidden neuron of a two-layer module in place, without changing its function.
+
+    To be called after an optimiser step. Neurons stay in their places, so that the state of the
+    optimiser still fits them. Neurons of zero weight or zero output become zero in both, and then stay
+    zero: do not project before the first step if the output layer starts at zero.
+
+    Args:
+        module: Readable by `ReLUNetwork.from_module`, one hidden layer. Only its parameters change.
+
+    Returns:
+        Largest change of a parameter.
+
+    Raises:
+        InputError: If the module cannot be read or has not exactly one hidden layer.
+
+    Example:
+        >>> module = nn.Sequential(nn.Linear(1, 1, bias=False), nn.ReLU(), nn.Linear(1, 1, bias=False))
+        >>> for layer, value in ((module[0], 4.0), (module[2], 1.0)):
+        ...     _ = layer.weight.data.fill_(value)
+        >>> project_module(module), module[0].weight.item(), module[2].weight.item()
+        (2.0, 2.0, 2.0)
+    """
+    if ReLUNetwork.from_module(module).depth != 2:
+        raise InputError("expected a module with one hidden layer")
+    layers = [part for part in module.modules() if isinstance(part, nn.Linear)]
+    if len(layers) != 2:
+        raise InputError("expected two linear layers, got one that is used twice; it cannot be balanced")
+    first, second = layers
+    rows = first.weight if first.bias is None else torch.cat([first.weight, first.bias[:, None]], dim=1)
+    directions, outputs = balanced(rows.to(torch.float64), second.weight.T.to(torch.float64))
+    num_inputs = first.weight.shape[1]
+    new = [(first.weight, directions[:, :num_inputs]), (second.weight, outputs.T)]
+    if first.bias is not None:
+        new.append((first.bias, directions[:, num_inputs]))
+    change = max((float((old - value).abs().max()) for old, value in new if old.numel()), default=0.0)
+    for old, value in new:
+        old.copy_(value)
+    return change
+
+
+def _units(directions: Tensor) -> Tensor:
+    return torch.nn.functional.normalize(directions, dim=1)
+
+
+def _cosines(directions: Tensor) -> Tensor:
+    units = _units(directions)
+    return units @ units.T
+
+
+def _excess(cosines: Tensor, margin: float) -> Tensor:
+    return torch.relu(cosines - (1.0 - margin)).triu(diagonal=1).square().sum()
