@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from localmin import (
+        certification,
         langevin,
         networks,
         numerics,
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
         sampling,
         tasks,
     )
+    from localmin.certification import certify, classify_deep_linear
     from localmin.langevin import LangevinDynamics, NonReversibleLangevin, UnderdampedLangevin
     from localmin.objective import Objective
     from localmin.realization import normal_form, same_function
@@ -36,6 +38,9 @@ __all__ = [
     "Task",
     "UnderdampedLangevin",
     "WeightedSampler",
+    "certification",
+    "certify",
+    "classify_deep_linear",
     "langevin",
     "load_result",
     "networks",
@@ -54,6 +59,7 @@ __all__ = [
 ]
 
 _PACKAGES = (
+    "certification",
     "langevin",
     "networks",
     "numerics",
@@ -71,6 +77,8 @@ _HOMES = {
     "Objective": "localmin.objective",
     "Task": "localmin.tasks",
     "WeightedSampler": "localmin.sampling",
+    "certify": "localmin.certification",
+    "classify_deep_linear": "localmin.certification",
     "load_result": "localmin.sampling",
     "normal_form": "localmin.realization",
     "reduce": "localmin.reduction",
