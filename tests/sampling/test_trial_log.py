@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import optuna
+import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
@@ -40,5 +41,7 @@ def test_whatever_a_killed_process_left_is_replaced(tmp_path: Path) -> None:
     assert len(read(path)) == 4
 
 
-def test_without_a_path_nothing_happens() -> None:
+def test_without_a_path_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     TrialLog(None, study_name="s", parameter_names=NAMES).record([0.0, 0.0], 1.0, {})
+    assert list(tmp_path.iterdir()) == []

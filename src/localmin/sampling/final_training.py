@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from localmin.sampling.context import SearchContext
 from localmin.sampling.result import Arm, ArmName
 from localmin.sampling.weighted_draw import epoch_draw
-from localmin.tasks.prediction import predict, score
+from localmin.tasks.prediction import score_parts
 from localmin.tasks.run_folder import Stage
 from localmin.tasks.training import train_model
 
@@ -48,15 +48,7 @@ def final_arm(
             checkpoint=context.folder.checkpoint(stage),
             on_epoch=context.meter.whole_epoch,
         )
-        scores = {
-            part: score(
-                predict(trained.model, task, examples),
-                examples.labels.cpu(),
-                task.metric,
-                num_classes=task.num_classes,
-            )
-            for part, examples in (("test", task.test), ("validation", task.validation))
-        }
+        scores = score_parts(trained.model, task)
         content = {
             "scores": scores,
             "losses": list(trained.losses),

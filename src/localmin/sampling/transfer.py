@@ -19,7 +19,7 @@ from localmin.sampling.feature_run import run_features
 from localmin.sampling.policy import Policy
 from localmin.sampling.progress import EpochMeter, SearchProgress, Silent
 from localmin.sampling.weighted_draw import epoch_draw
-from localmin.tasks.prediction import predict, score
+from localmin.tasks.prediction import score_parts
 from localmin.tasks.recipe import OptimizerFactory
 from localmin.tasks.run_folder import RunFolder, Stage, task_identity
 from localmin.tasks.storage import finite, read_tensors
@@ -209,15 +209,7 @@ def _train(
                 checkpoint=folder.checkpoint("training"),
                 on_epoch=meter.whole_epoch,
             )
-            scores = {
-                part: score(
-                    predict(trained.model, task, examples),
-                    examples.labels.cpu(),
-                    task.metric,
-                    num_classes=task.num_classes,
-                )
-                for part, examples in (("test", task.test), ("validation", task.validation))
-            }
+            scores = score_parts(trained.model, task)
             content = {
                 "losses": list(trained.losses),
                 "scores": scores,

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from localmin.tasks.examples import Examples
 from localmin.tasks.task import Metric, Task
 
-__all__ = ["batched_logits", "evaluation_mode", "predict", "score"]
+__all__ = ["batched_logits", "evaluation_mode", "predict", "score", "score_parts"]
 
 _BATCH = 1_000
 
@@ -94,3 +94,13 @@ def score(
     present = counts > 0
     recall: Float[Tensor, " c"] = right[present].double() / counts[present].double()
     return float(recall.mean())
+
+
+def score_parts(model: nn.Module, task: Task) -> dict[str, float]:
+    """Score a model on the test and on the validation part of its task, by the task's metric."""
+    return {
+        part: score(
+            predict(model, task, examples), examples.labels.cpu(), task.metric, num_classes=task.num_classes
+        )
+        for part, examples in (("test", task.test), ("validation", task.validation))
+    }
