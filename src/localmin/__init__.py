@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from localmin import (
         certification,
+        charts,
+        experiments,
         langevin,
         networks,
         numerics,
@@ -40,7 +42,9 @@ __all__ = [
     "WeightedSampler",
     "certification",
     "certify",
+    "charts",
     "classify_deep_linear",
+    "experiments",
     "langevin",
     "load_result",
     "networks",
@@ -60,6 +64,8 @@ __all__ = [
 
 _PACKAGES = (
     "certification",
+    "charts",
+    "experiments",
     "langevin",
     "networks",
     "numerics",

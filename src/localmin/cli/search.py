@@ -73,6 +73,7 @@ def search(
         chosen_seeds,
         settings=settings,
         command=" ".join(["localmin", *sys.argv[1:]]),
+        request=request,
         out=folder,
         device=choose_device(device),
         progress=TerminalProgress(console, data),

@@ -60,6 +60,7 @@ def train(
     from localmin.sampling.transfer import carried_weights, train_run
     from localmin.sampling.transfer_files import write_training
     from localmin.tasks.request import TaskRequest
+    from localmin.tasks.trained import write_request
 
     use_threads(threads)
     console = stderr_console()
@@ -85,6 +86,7 @@ def train(
         progress=TerminalProgress(console, data),
     )
     if out is not None:
+        write_request(out, request, seed)
         write_training(out, task, result)
     if as_json:
         print(json.dumps(result.to_dict(), allow_nan=False))

@@ -14,9 +14,11 @@ from localmin.sampling.result import SearchResult
 from localmin.sampling.search import search
 from localmin.sampling.settings import SearchSettings
 from localmin.sampling.summary import policy_seed, summarize, write_summary
+from localmin.tasks.request import TaskRequest
 from localmin.tasks.run_folder import RunFolder
 from localmin.tasks.storage import write_bytes
 from localmin.tasks.task import Task
+from localmin.tasks.trained import write_request
 
 __all__ = ["search_seeds"]
 
@@ -29,6 +31,7 @@ _COPIED = (
     "dropped.csv",
     "split.json",
     "trials.log",
+    "task.json",
 )
 
 
@@ -38,6 +41,7 @@ def search_seeds(
     *,
     settings: SearchSettings,
     command: str,
+    request: TaskRequest | None = None,
     out: Path | None = None,
     device: torch.device | str = "cpu",
     progress: SearchProgress | None = None,
@@ -52,6 +56,7 @@ def search_seeds(
         seeds: At least one, distinct.
         settings: Of the search.
         command: What was typed; recorded.
+        request: How ``make_task`` was asked for; recorded, so that other commands can open the run.
         out: Folder for everything; None keeps nothing on disk.
         device: Where networks are trained.
         progress: Hears how far each search is.
@@ -67,7 +72,7 @@ def search_seeds(
     several = out is not None and len(seeds) > 1
     identity = {"job": "searches on several seeds", "settings": settings.to_dict()}
     with RunFolder(out if several else None, identity):
-        return _search_all(make_task, seeds, settings, command, out, device, progress)
+        return _search_all(make_task, seeds, settings, command, request, out, device, progress)
 
 
 def _search_all(
@@ -75,6 +80,7 @@ def _search_all(
     seeds: Sequence[int],
     settings: SearchSettings,
     command: str,
+    request: TaskRequest | None,
     out: Path | None,
     device: torch.device | str,
     progress: SearchProgress | None,
@@ -86,6 +92,8 @@ def _search_all(
         result = search(task, seed=seed, settings=settings, out=folder, device=device, progress=progress)
         results.append(result)
         if folder is not None:
+            if request is not None:
+                write_request(folder, request, seed)
             write_summary(folder, summarize([result], command=command, device=str(device)))
     summary = summarize(results, command=command, device=str(device))
     if out is not None and len(seeds) > 1:

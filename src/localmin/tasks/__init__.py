@@ -17,6 +17,7 @@ from localmin.tasks.readers import ReadProgress, open_source
 from localmin.tasks.recipe import Recipe
 from localmin.tasks.source import DataSource
 from localmin.tasks.task import Task
+from localmin.tasks.trained import TrainedModel, open_trained
 
 __all__ = [
     "BUILTIN",
@@ -29,6 +30,7 @@ __all__ = [
     "ReadProgress",
     "Recipe",
     "Task",
+    "TrainedModel",
     "build_task",
     "digits",
     "flip_labels",
@@ -37,4 +39,5 @@ __all__ = [
     "load_task_factory",
     "open_source",
     "open_task",
+    "open_trained",
 ]
