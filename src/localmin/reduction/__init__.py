@@ -2,10 +2,11 @@
 
 from localmin.reduction.approximate import ApproximateReduction, approximate_reduction
 from localmin.reduction.block import BlockReduction, reduce_block
+from localmin.reduction.block_optimality import BlockCertificate, LayerCertificate, certificate
 from localmin.reduction.bounds import NeuronBounds, neuron_bounds
 from localmin.reduction.caratheodory import Recombination, recombine
-from localmin.reduction.certificate import BlockCertificate, LayerCertificate, certificate
 from localmin.reduction.design import DesignProblem, DesignResult, solve_design
+from localmin.reduction.exact_reduction import ReductionSettings, reduce
 from localmin.reduction.examples_in_closed_form import (
     BadMinimumExample,
     BipartiteExample,
@@ -14,16 +15,16 @@ from localmin.reduction.examples_in_closed_form import (
 )
 from localmin.reduction.forces import LayerForces, attraction_repulsion, neuron_balance
 from localmin.reduction.homogeneous_network import HomogeneousNetwork
+from localmin.reduction.layer_representations import LayerRepresentation, Representations, representations
 from localmin.reduction.linear_network import minimal_linear_network
 from localmin.reduction.neuron_search import NeuronSearch, StrongestNeurons
 from localmin.reduction.neuron_selection import Selection
-from localmin.reduction.plateau import Plateau, plateau, train_regularized
 from localmin.reduction.projection import Projection, balance, project
-from localmin.reduction.reduce import ReductionSettings, reduce
-from localmin.reduction.representations import LayerRepresentation, Representations, representations
+from localmin.reduction.regularized_training import train_regularized
 from localmin.reduction.result import Recheck, Reduction, ReductionStep, replay
 from localmin.reduction.reweighting import Reweighting, reweight
 from localmin.reduction.shallow import ShallowSolution, solve_shallow
+from localmin.reduction.width_sweep import Plateau, plateau
 
 __all__ = [
     "ApproximateReduction",

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from localmin.errors import InputError
-from localmin.reduction.reduce import ReductionMode, ReductionSettings, reduce
+from localmin.reduction.exact_reduction import ReductionMode, ReductionSettings, reduce
 from localmin.reduction.result import Reduction
 
 __all__ = ["BlockReduction", "reduce_block"]

@@ -7,8 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from localmin.reduction.homogeneous_network import HomogeneousNetwork, ModelT, read_model
+from localmin.reduction.layer_representations import LayerRepresentation, representations
 from localmin.reduction.projection import RANK_TOLERANCE_RELATIVE
-from localmin.reduction.representations import LayerRepresentation, representations
 
 __all__ = ["LayerForces", "attraction_repulsion", "neuron_balance"]
 

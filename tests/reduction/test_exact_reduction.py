@@ -15,9 +15,9 @@ from localmin.reduction import (
     replay,
     train_regularized,
 )
+from localmin.reduction.exact_reduction import ReductionMode
 from localmin.reduction.neuron_selection import VertexMode, path_network, vertex_selection, view_layer
 from localmin.reduction.projection import projected
-from localmin.reduction.reduce import ReductionMode
 from localmin.testing.reduction_networks import as_sequential, random_network, random_points
 
 MODES: tuple[ReductionMode, ...] = ("design", "vertex-b", "vertex-c", "pair")
