@@ -215,7 +215,7 @@ class Skipping(nn.Sequential):
         ),
         (
             nn.Sequential(nn.Linear(2, 2), nn.Flatten(), nn.Linear(2, 2)),
-            r"module '1' \(Flatten\) must come first",
+            r"module '2' \(Linear\) follows linear layer '0'",
         ),
         (nn.Sequential(nn.Flatten(0), nn.Linear(2, 2)), r"module '0' \(Flatten\) cannot be read"),
         (nn.Sequential(nn.Flatten()), "at least one nn.Linear"),

@@ -1,27 +1,38 @@
 """Between `torch.nn` modules and lists of layers."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from localmin.errors import InputError
+from localmin.networks.parts import Part, affine_parts, chain_of_parts, describe
+from localmin.networks.unrolling import fold_chain
 
-__all__ = ["build_sequential", "read_layers"]
+__all__ = ["build_sequential", "linear_modules", "read_layers"]
 
 
 def read_layers(
-    module: nn.Module, *, activation: Literal["relu", "none"]
+    module: nn.Module,
+    *,
+    activation: Literal["relu", "none"],
+    fold: bool = False,
+    input_shape: Sequence[int] | None = None,
 ) -> list[tuple[Tensor, Tensor | None]]:
     """Read the linear layers of a plain feed-forward module, as copies without gradient history.
 
-    Accepted are `nn.Linear`, `nn.ReLU` (when asked for), `nn.Sequential` of these at any depth, and
-    one `nn.Flatten` in front.
+    Accepted are `nn.Linear`, `nn.ReLU` (when asked for), their functional forms in a forward of the user's
+    own, `nn.Sequential` of these at any depth, and what changes nothing on rows: `nn.Flatten`, `nn.Identity`,
+    dropout in eval mode.
 
     Args:
         module: Module to read.
         activation: "relu": one ReLU between every two linear layers and none elsewhere. "none": linear
             layers only.
+        fold: Multiply layers without a ReLU between, and add identity layers before a first and after a
+            last ReLU. The parameters are then no longer those of the module.
+        input_shape: Shape of one example; unrolls convolutions and the like into matrices, and folds.
 
     Returns:
         ``(weight, bias)`` for each linear layer, first layer first; bias is None where the layer has none.
@@ -30,35 +41,81 @@ def read_layers(
     Raises:
         InputError: If anything else occurs; the message names the offending module.
     """
-    if not isinstance(module, nn.Module):
-        raise InputError(f"expected a torch.nn.Module, got {type(module).__name__}")
-    layers: list[tuple[Tensor, Tensor | None]] = []
-    previous: str | None = None
-    previous_name = ""
-    for name, part in _flat_parts(module, ""):
-        kind = _kind_of(name, part, activation)
-        _refuse_hooks(name, part)
-        if kind == "flatten" and previous is not None:
-            raise InputError(f"{_describe(name, part)} must come first, before any other layer")
-        if kind == "linear" and previous == "linear" and activation == "relu":
-            raise InputError(
-                f"{_describe(name, part)} follows linear layer '{previous_name}' without a ReLU between; "
-                "multiply the two into one layer, or read a purely linear module as DeepLinear"
-            )
-        if kind == "relu" and previous != "linear":
-            raise InputError(f"{_describe(name, part)} must follow a linear layer")
-        if isinstance(part, nn.Linear):
-            bias = None if part.bias is None else part.bias.detach().clone()
-            layers.append((part.weight.detach().clone(), bias))
-        previous, previous_name = kind, name
-    if previous == "relu":
-        raise InputError(
-            f"'{previous_name}' (ReLU) is the last module; expected a linear output layer after it, "
-            "because the output of a ReLUNetwork is not rectified"
+    parts = chain_of_parts(module)
+    if fold or input_shape is not None:
+        return fold_chain(parts, input_shape=input_shape)
+    return [
+        (
+            part.weight.detach().clone() if part.weight is not None else torch.empty(0),
+            None if part.bias is None else part.bias.detach().clone(),
         )
-    if not layers:
-        raise InputError(f"expected at least one nn.Linear, {_describe('', module)} has none")
-    return layers
+        for part in _checked_linear_parts(parts, module, activation)
+    ]
+
+
+def linear_modules(module: nn.Module) -> list[nn.Linear]:
+    """List the linear layers of a module in the order in which it applies them.
+
+    Args:
+        module: Module that `read_layers` accepts with ReLUs.
+
+    Returns:
+        The layers themselves, not copies; one that is used twice occurs twice.
+
+    Raises:
+        InputError: If the module cannot be read, or uses weights outside `nn.Linear`.
+    """
+    found = []
+    for part in _checked_linear_parts(chain_of_parts(module), module, "relu"):
+        if not isinstance(part.module, nn.Linear):
+            raise InputError(f"{part} uses weights outside nn.Linear; expected nn.Linear layers only")
+        found.append(part.module)
+    return found
+
+
+def _checked_linear_parts(parts: Sequence[Part], module: nn.Module, activation: str) -> list[Part]:
+    linears: list[Part] = []
+    previous: Part | None = None
+    for part in parts:
+        _refuse_unreadable(part, activation)
+        if part.kind in ("nothing", "flatten"):
+            continue
+        is_after_linear = previous is not None and previous.kind == "linear"
+        if part.kind == "linear":
+            if is_after_linear and activation == "relu":
+                raise InputError(
+                    f"{part} follows linear layer '{previous.name if previous else ''}' without a ReLU "
+                    "between; fold=True multiplies the two into one layer, and a purely linear module is a "
+                    "DeepLinear"
+                )
+            linears.append(part)
+        elif not is_after_linear:
+            raise InputError(f"{part} must follow a linear layer; fold=True adds an identity layer")
+        previous = part
+    if previous is not None and previous.kind == "relu":
+        raise InputError(
+            f"'{previous.name}' (ReLU) is the last module; expected a linear output layer after it, "
+            "because the output of a ReLUNetwork is not rectified; fold=True adds an identity layer"
+        )
+    if not linears:
+        raise InputError(f"expected at least one nn.Linear, {describe('', type(module).__name__)} has none")
+    return linears
+
+
+def _refuse_unreadable(part: Part, activation: str) -> None:
+    if part.kind == "affine" and activation == "relu":
+        raise InputError(
+            f"{part} cannot be read as a layer of its own weights; give input_shape, the shape of one "
+            f"example, to unroll it into a matrix (works for {affine_parts()}, on small inputs)"
+        )
+    if part.kind in ("unknown", "affine") or (part.kind == "relu" and activation == "none"):
+        allowed = "nn.Linear and nn.ReLU" if activation == "relu" else "nn.Linear"
+        raise InputError(
+            f"{part} cannot be read; "
+            + (f"{part.advice}; " if part.advice else "")
+            + f"expected {allowed} in nn.Sequential or in a forward that is a chain of them, nn.Flatten(), "
+            "nn.Identity, and dropout in eval mode"
+        )
 
 
 def build_sequential(
@@ -88,42 +145,3 @@ def build_sequential(
             linear.bias = nn.Parameter(bias.detach().clone())
         parts.append(linear)
     return nn.Sequential(*parts)
-
-
-def _flat_parts(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
-    # A subclass that only fills a Sequential is read like one; a forward of its own is refused later.
-    if isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward:
-        _refuse_hooks(name, module)
-        # Not named_children(): it skips a module that occurs twice.
-        for child_name, child in module._modules.items():
-            yield from _flat_parts(child, f"{name}.{child_name}" if name else child_name)
-    else:
-        yield name, module
-
-
-def _kind_of(name: str, part: nn.Module, activation: str) -> Literal["linear", "relu", "flatten"]:
-    # Exact types: a subclass may compute something else with the same parameters.
-    if type(part) is nn.Linear:
-        return "linear"
-    if type(part) is nn.ReLU and activation == "relu":
-        return "relu"
-    if type(part) is nn.Flatten and (part.start_dim, part.end_dim) == (1, -1):
-        return "flatten"
-    allowed = "nn.Linear and nn.ReLU" if activation == "relu" else "nn.Linear"
-    raise InputError(
-        f"{_describe(name, part)} cannot be read; expected {allowed}, nn.Sequential of these, "
-        "and at most one nn.Flatten() in front"
-    )
-
-
-def _refuse_hooks(name: str, part: nn.Module) -> None:
-    # Hooks change what a module computes; the old weight_norm even leaves a stale weight behind.
-    if part._forward_hooks or part._forward_pre_hooks:
-        raise InputError(
-            f"{_describe(name, part)} carries forward hooks, so its weights alone do not say "
-            "what it computes; remove the hooks (torch.nn.utils.remove_weight_norm for weight norm)"
-        )
-
-
-def _describe(name: str, part: nn.Module) -> str:
-    return f"module '{name}' ({type(part).__name__})" if name else f"the module ({type(part).__name__})"

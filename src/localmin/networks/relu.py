@@ -61,31 +61,44 @@ class ReLUNetwork:
         object.__setattr__(self, "biases", None if biases is None else tuple(biases))
 
     @classmethod
-    def from_module(cls, module: nn.Module) -> "ReLUNetwork":
-        """Read an `nn.Sequential` of `nn.Linear` with one `nn.ReLU` between every two of them.
+    def from_module(
+        cls, module: nn.Module, *, fold: bool = False, input_shape: Sequence[int] | None = None
+    ) -> "ReLUNetwork":
+        """Read a module whose graph is a chain of linear layers with one ReLU between every two of them.
 
-        Nested `nn.Sequential`, a single `nn.Linear`, and one `nn.Flatten()` in front are read too. A
-        Flatten is not stored: the network takes rows. Parameters are copied without gradient history;
-        layers that share parameters come out as separate copies. A layer with ``bias=False`` gets the
-        bias None.
+        Read are `nn.Sequential` (nested too), a single `nn.Linear`, and modules with a forward of their own
+        (traced with `torch.fx`) that call such layers or `torch.nn.functional.linear` and ``relu``.
+        `nn.Flatten`, `nn.Identity` and dropout in eval mode change nothing on rows and are not stored.
+        Parameters are copied without gradient history; layers that share parameters come out as
+        separate copies. A layer with ``bias=False`` gets the bias None.
 
         Args:
             module: Module to read; it is not modified.
+            fold: Multiply layers that follow each other without a ReLU, and add an identity layer before
+                a first and after a last ReLU: the same function, but no longer the module's parameters.
+            input_shape: Shape of one example, without the batch, for example ``(1, 8, 8)``. Convolutions,
+                batch normalisation in eval mode and average pooling are then unrolled into matrices over the
+                flattened example, and layers are folded. Meant for small inputs: at most ``5e7`` entries a
+                matrix.
 
         Returns:
             The same function on rows, in the dtype and on the device of the module.
 
         Raises:
-            InputError: If any other module occurs, a ReLU is missing, doubled, first or last, or a
-                module carries forward hooks; the message names the module.
+            InputError: If the graph is no chain (skip connections), any other part occurs, a ReLU is
+                missing, doubled, first or last (without ``fold``), dropout is in training mode, a module
+                carries forward hooks, or a matrix would be too large; the message names the module.
 
         Example:
             >>> module = nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 2, bias=False))
             >>> network = ReLUNetwork.from_module(module)
             >>> network.widths, [bias is None for bias in network.biases]
             ((3, 5, 2), [False, True])
+            >>> convolution = nn.Sequential(nn.Conv2d(1, 2, 2), nn.ReLU(), nn.Flatten(), nn.Linear(8, 1))
+            >>> ReLUNetwork.from_module(convolution, input_shape=(1, 3, 3)).widths
+            (9, 8, 1)
         """
-        layers = read_layers(module, activation="relu")
+        layers = read_layers(module, activation="relu", fold=fold, input_shape=input_shape)
         return cls(tuple(weight for weight, _ in layers), tuple(bias for _, bias in layers))
 
     def to_module(self, *, flatten: bool = False) -> nn.Sequential:

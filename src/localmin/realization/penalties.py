@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from localmin.errors import InputError, ShapeError
-from localmin.networks import ReLUNetwork
+from localmin.networks.modules import linear_modules
 from localmin.realization.normal_form import balanced
 
 __all__ = [
@@ -140,12 +140,12 @@ def project_module(module: nn.Module) -> float:
         >>> project_module(module), module[0].weight.item(), module[2].weight.item()
         (2.0, 2.0, 2.0)
     """
-    if ReLUNetwork.from_module(module).depth != 2:
-        raise InputError("expected a module with one hidden layer")
-    layers = [part for part in module.modules() if isinstance(part, nn.Linear)]
+    layers = linear_modules(module)
     if len(layers) != 2:
-        raise InputError("expected two linear layers, got one that is used twice; it cannot be balanced")
+        raise InputError(f"expected a module with one hidden layer, got {len(layers)} linear layers")
     first, second = layers
+    if first is second:
+        raise InputError("expected two linear layers, got one that is used twice; it cannot be balanced")
     rows = first.weight if first.bias is None else torch.cat([first.weight, first.bias[:, None]], dim=1)
     directions, outputs = balanced(rows.to(torch.float64), second.weight.T.to(torch.float64))
     num_inputs = first.weight.shape[1]
