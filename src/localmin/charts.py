@@ -41,12 +41,12 @@ class Series:
     """
 
     name: str
-    x: tuple[float, ...]
-    y: tuple[float, ...]
+    x: Sequence[float]
+    y: Sequence[float]
     kind: Kind = "line"
     emphasis: Emphasis = "plain"
-    low: tuple[float, ...] | None = None
-    high: tuple[float, ...] | None = None
+    low: Sequence[float] | None = None
+    high: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
         for name in ("x", "y", "low", "high"):
@@ -102,11 +102,11 @@ class Chart:
     title: str
     x_label: str
     y_label: str
-    series: tuple[Series, ...]
-    levels: tuple[Level, ...] = ()
+    series: Sequence[Series]
+    levels: Sequence[Level] = ()
     x_log: bool = False
     y_log: bool = False
-    categories: tuple[str, ...] = ()
+    categories: Sequence[str] = ()
     note: str = ""
 
     def __post_init__(self) -> None:
@@ -169,10 +169,10 @@ class HeatMap:
     x_label: str
     y_label: str
     value_label: str
-    x: tuple[float, ...]
-    y: tuple[float, ...]
-    values: tuple[tuple[float, ...], ...]
-    marks: tuple[tuple[float, float, str], ...] = field(default=())
+    x: Sequence[float]
+    y: Sequence[float]
+    values: Sequence[Sequence[float]]
+    marks: Sequence[tuple[float, float, str]] = field(default=())
     note: str = ""
 
     def __post_init__(self) -> None:

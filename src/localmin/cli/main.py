@@ -10,6 +10,7 @@ from importlib.metadata import version
 import typer
 
 from localmin.cli.report import report
+from localmin.cli.reproduce import reproduce
 from localmin.cli.search import search
 from localmin.cli.train import train
 from localmin.errors import LocalminError
@@ -32,6 +33,7 @@ application = typer.Typer(
 application.command()(search)
 application.command()(train)
 application.command()(report)
+application.command()(reproduce)
 
 
 @application.callback(invoke_without_command=True)

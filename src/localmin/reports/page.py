@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from localmin.reports import story
@@ -18,6 +15,7 @@ from localmin.reports.plots.comparison import ARMS
 from localmin.reports.provenance import provenance
 from localmin.reports.quantities import Quantity, Sentence
 from localmin.reports.run_data import RunData
+from localmin.reports.templating import page_assets, template_environment
 from localmin.reports.thumbnails import data_uri
 
 __all__ = ["SECTIONS", "Section", "render_page"]
@@ -58,15 +56,7 @@ def render_page(data: RunData) -> str:
     Returns:
         HTML, with style and script inside, no reference to anything but ``dropped.csv`` beside it.
     """
-    environment = Environment(
-        loader=PackageLoader("localmin.reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    # Templates of style and script hold no user's text; they are hashed as they stand in the page.
-    style, script = (_source(environment, name) for name in ("page.css", "sort.js"))
+    environment = template_environment()
     bodies = []
     for section in SECTIONS:
         context = section.context(data)
@@ -83,21 +73,9 @@ def render_page(data: RunData) -> str:
         facts=_facts(data),
         warnings=warnings(result),
         sections=bodies,
-        style=Markup(style),
-        script=Markup(script),
-        security=f"default-src 'none'; img-src data:; style-src {_digest(style)}; "
-        f"script-src {_digest(script)}; base-uri 'none'; form-action 'none'",
+        **page_assets(environment),
         version=result["versions.localmin"],
     )
-
-
-def _source(environment: Environment, name: str) -> str:
-    assert environment.loader is not None
-    return environment.loader.get_source(environment, name)[0]
-
-
-def _digest(content: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode('ascii')}'"
 
 
 def _facts(data: RunData) -> list[tuple[str, Any, Any]]:

@@ -2,8 +2,9 @@
 
 from localmin.reports.plots.comparison import comparison_figure
 from localmin.reports.plots.feature_plane import plane_figure
+from localmin.reports.plots.figures import draw_figure
 from localmin.reports.plots.policy_curve import curve_figure
 from localmin.reports.plots.policy_map import map_figure
 from localmin.reports.plots.search_path import search_figure
 
-__all__ = ["comparison_figure", "curve_figure", "map_figure", "plane_figure", "search_figure"]
+__all__ = ["comparison_figure", "curve_figure", "draw_figure", "map_figure", "plane_figure", "search_figure"]

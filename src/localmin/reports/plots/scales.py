@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 __all__ = ["Scale", "nice_ticks"]
 
+_MIN_POWERS = 2
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -45,7 +47,13 @@ class Scale:
             return nice_ticks(self.low, self.high, count)
         first, last = math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9)
         step = max(1, math.ceil((last - first + 1) / count))
-        return [10.0**power for power in range(first, last + 1, step)]
+        powers = [10.0**power for power in range(first, last + 1, step)]
+        if len(powers) >= _MIN_POWERS:
+            return powers
+        # Less than two decades: the multiples 1, 2, 5, or round values where even these are too few.
+        between = [factor * 10.0**power for power in range(first - 1, last + 1) for factor in (1.0, 2.0, 5.0)]
+        inside = [value for value in between if self.low <= value <= self.high]
+        return inside if len(inside) >= _MIN_POWERS else nice_ticks(self.low, self.high, count)
 
 
 def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:
