@@ -14,16 +14,12 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch import Tensor
 
-from localmin.errors import InputError, ShapeError
+from localmin.errors import InputError
 from localmin.sampling import draws
-from localmin.sampling.draws import (
+from localmin.sampling.draws import distinct_draw, independent_draw, systematic_draw
+from localmin.sampling.weight_table import (
     WeightTable,
-    distinct_draw,
     effective_sample_size,
-    independent_draw,
-    require_nonzero,
-    systematic_draw,
-    validate_weights,
 )
 
 ALL_DRAWS = [systematic_draw, independent_draw, distinct_draw]
@@ -60,77 +56,7 @@ def two_threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-# --- checks ---------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "weights",
-    [
-        [1, 0, 3],
-        np.array([1.0, 0.0, 3.0], dtype=np.float32),
-        torch.tensor([1, 0, 3], dtype=torch.int32),
-        torch.tensor([1.0, 9.0, 0.0, 9.0, 3.0, 9.0])[::2],
-        torch.tensor([1.0, 0.0, 3.0], requires_grad=True),
-        np.array([3.0, 0.0, 1.0])[::-1],
-        np.frombuffer(np.array([1.0, 0.0, 3.0]).tobytes()),
-    ],
-)
-def test_validate_weights_brings_every_kind_to_float64(weights: draws.WeightsLike) -> None:
-    table = validate_weights(weights)
-    assert table.dtype == torch.float64
-    assert table.is_contiguous()
-    assert not table.requires_grad
-    assert table.tolist() == [1.0, 0.0, 3.0]
-
-
-def test_validate_weights_does_not_copy_what_is_fit() -> None:
-    weights = torch.rand(10, dtype=torch.float64, generator=seeded(0))
-    assert validate_weights(weights).data_ptr() == weights.data_ptr()
-    assert validate_weights(weights.numpy()).data_ptr() == weights.data_ptr()
-
-
-def test_validate_weights_reads_lists_in_double_precision() -> None:
-    assert validate_weights([0.1, 0.2]).tolist() == [0.1, 0.2]
-
-
-@pytest.mark.parametrize(
-    ("weights", "message"),
-    [
-        (torch.ones(2, 3), r"shape \(2, 3\)"),
-        (torch.tensor(1.0), r"shape \(\)"),
-        ([], r"shape \(0,\)"),
-        (torch.ones(3, dtype=torch.complex64), "complex64"),
-        (np.ones(3, dtype=np.complex128), "complex128"),
-        ([[1.0], [1.0, 2.0]], "ragged"),
-        (["a", "b"], "<U1"),
-    ],
-)
-def test_validate_weights_refuses_other_shapes(weights: draws.WeightsLike, message: str) -> None:
-    with pytest.raises(ShapeError, match=message):
-        validate_weights(weights)
-
-
-@pytest.mark.parametrize("bad", [-1e-300, math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize("index", [0, 5, 40_000])
-def test_validate_weights_names_the_first_bad_index(bad: float, index: int) -> None:
-    weights = torch.ones(70_000, dtype=torch.float64)
-    weights[index] = bad
-    with pytest.raises(InputError, match=rf"weights\[{index}\] is {bad}"):
-        validate_weights(weights)
-    weights[60_000] = math.nan
-    with pytest.raises(InputError, match=rf"weights\[{index}\] is {bad}"):
-        validate_weights(weights)
-
-
-def test_validate_weights_refuses_all_zero() -> None:
-    with pytest.raises(InputError, match="all 7 are 0"):
-        validate_weights(torch.zeros(7))
-
-
-def test_require_nonzero_counts_weights_above_zero() -> None:
-    require_nonzero(torch.tensor([1.0, 0.0, 1e-300], dtype=torch.float64), 2)
-    with pytest.raises(InputError, match="3 distinct items cannot be drawn from 2 weights above zero"):
-        require_nonzero(torch.tensor([1.0, 0.0, 1e-300], dtype=torch.float64), 3)
+# --- requests ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("draw", ALL_DRAWS)
@@ -160,19 +86,6 @@ def test_sums_that_overflow_or_underflow_are_scaled(weight: float) -> None:
     assert counts_of(systematic_draw(weights, 8, seeded(0)), 5).tolist() == [2, 0, 2, 2, 2]
     assert counts_of(independent_draw(weights, 8, seeded(0)), 5)[1] == 0
     assert effective_sample_size(weights) == pytest.approx(4.0)
-
-
-# --- effective sample size ------------------------------------------------------------------------------
-
-
-def test_effective_sample_size_closed_forms() -> None:
-    assert effective_sample_size([3.0] * 7) == pytest.approx(7.0, rel=1e-14)
-    assert effective_sample_size([0.0, 2.0, 0.0]) == pytest.approx(1.0, rel=1e-14)
-    # (sum of geometric series)^2 / sum of squares, ratio 1/2, 20 terms
-    weights = torch.tensor([0.5**k for k in range(20)], dtype=torch.float64)
-    expected = (2 * (1 - 0.5**20)) ** 2 / ((1 - 0.25**20) / 0.75)
-    assert effective_sample_size(weights) == pytest.approx(expected, rel=1e-14)
-    assert effective_sample_size(weights * 1e-200) == pytest.approx(expected, rel=1e-12)
 
 
 # --- systematic: counts ---------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from localmin.errors import InputError, ShapeError
 from localmin.sampling import draws
-from localmin.sampling.weighted_sampler import DrawKind, WeightedSampler, class_balanced_weights
+from localmin.sampling.weighted_sampler import DrawKind, WeightedSampler
 
 HOWTO = Path(__file__).parents[2] / "docs" / "howto" / "weighted_sampler.md"
 DRAW_KINDS: list[DrawKind] = ["systematic", "independent", "distinct"]
@@ -514,7 +514,7 @@ def test_a_state_with_tampered_weights_is_refused() -> None:
         WeightedSampler(torch.ones(30)).load_state_dict(state | {"weights": some_weights(30, 3)})
 
 
-# --- correction and class weights -----------------------------------------------------------------------
+# --- correction -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("draw", ["systematic", "independent"])
@@ -560,23 +560,6 @@ def test_correction_is_refused_where_it_would_lie() -> None:
         WeightedSampler([1.0, 0.0]).correction(torch.tensor([0, 1]))
     with pytest.raises(InputError, match='draw "distinct" does not draw in proportion'):
         WeightedSampler([1.0, 1.0], draw="distinct").correction(torch.tensor([0]))
-
-
-def test_class_balanced_weights_draw_all_classes_equally_often() -> None:
-    labels = torch.tensor([3] * 90 + [-1] * 9 + [40], dtype=torch.int32)
-    weights = class_balanced_weights(labels)
-    for label in (3, -1, 40):
-        assert float(weights[labels == label].sum()) == pytest.approx(1.0, rel=1e-14)
-    drawn = labels[list(WeightedSampler(weights, 300))]
-    assert Counter(drawn.tolist()) == {3: 100, -1: 100, 40: 100}
-
-
-@pytest.mark.parametrize(
-    "labels", [torch.ones(3), torch.ones(2, 2, dtype=torch.int64), torch.tensor([]).long()]
-)
-def test_class_balanced_weights_refuse_other_tables(labels: Tensor) -> None:
-    with pytest.raises(ShapeError, match="labels: expected integers of shape"):
-        class_balanced_weights(labels)
 
 
 # --- data loaders ---------------------------------------------------------------------------------------

@@ -11,7 +11,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from localmin.sampling.context import SearchContext
-from localmin.sampling.draws import effective_sample_size
 from localmin.sampling.engines import Observation, make_engine
 from localmin.sampling.feature_run import FeatureSource, run_features
 from localmin.sampling.feature_table import FeatureTable
@@ -21,6 +20,7 @@ from localmin.sampling.settings import thinned_cuts
 from localmin.sampling.surrogate import SamplerProcess, embed
 from localmin.sampling.trial import TrialOutcome, TrialPlan, run_trial
 from localmin.sampling.trial_log import TrialLog
+from localmin.sampling.weight_table import effective_sample_size
 from localmin.tasks.run_folder import Stage
 from localmin.tasks.training import Start
 

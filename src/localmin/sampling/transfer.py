@@ -14,10 +14,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from localmin.errors import InputError
-from localmin.sampling.draws import effective_sample_size, validate_weights
 from localmin.sampling.feature_run import run_features
 from localmin.sampling.policy import Policy
 from localmin.sampling.progress import EpochMeter, SearchProgress, Silent
+from localmin.sampling.weight_table import effective_sample_size, validate_weights
 from localmin.sampling.weighted_draw import epoch_draw
 from localmin.tasks.prediction import score_parts
 from localmin.tasks.recipe import OptimizerFactory

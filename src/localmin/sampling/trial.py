@@ -23,7 +23,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from localmin.errors import DataError
-from localmin.sampling.draws import effective_sample_size
+from localmin.sampling.weight_table import effective_sample_size
 from localmin.sampling.weighted_draw import epoch_draw
 from localmin.tasks.prediction import predict
 from localmin.tasks.run_folder import Stage

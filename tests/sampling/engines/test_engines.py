@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from localmin.errors import InputError
-from localmin.sampling.draws import effective_sample_size
 from localmin.sampling.engines import ENGINES, Observation, SamplerProcessEngine, make_engine
 from localmin.sampling.engines.random_engine import random_parameters
 from localmin.sampling.feature_table import FeatureTable, table_from_sums
 from localmin.sampling.forms import FORMS, get_form
 from localmin.sampling.policy import PolicySpace
 from localmin.sampling.surrogate import embed
+from localmin.sampling.weight_table import effective_sample_size
 
 
 def make_space(name: str = "a", prior: bool = False, count: int = 120) -> PolicySpace:

@@ -9,11 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from localmin.sampling.draws import effective_sample_size
 from localmin.sampling.engines.protocol import Observation
 from localmin.sampling.engines.random_engine import random_parameters
 from localmin.sampling.policy import PolicySpace
 from localmin.sampling.surrogate import SamplerProcess, embed, expected_improvement
+from localmin.sampling.weight_table import effective_sample_size
 from localmin.tasks.training import mix_seed
 
 __all__ = ["SamplerProcessEngine"]
