@@ -12,6 +12,7 @@ import typer
 from localmin.cli.report import report
 from localmin.cli.reproduce import reproduce
 from localmin.cli.search import search
+from localmin.cli.selfcheck import selfcheck
 from localmin.cli.train import train
 from localmin.errors import LocalminError
 
@@ -34,6 +35,7 @@ application.command()(search)
 application.command()(train)
 application.command()(report)
 application.command()(reproduce)
+application.command()(selfcheck)
 
 
 @application.callback(invoke_without_command=True)
