@@ -61,7 +61,7 @@ def test_the_dense_matrix_is_exactly_symmetric_and_in_blocks() -> None:
 
 def test_a_dense_matrix_too_large_is_refused_before_any_product() -> None:
     hessian = network()
-    with pytest.raises(InputError, match=r"dense Hessian of 83 parameters takes 0\.1 MiB, more than"):
+    with pytest.raises(InputError, match=r"dense matrix of 83 parameters takes 0\.1 MiB, more than"):
         hessian.dense(max_bytes=83 * 83 * 8 - 1)
     assert hessian.num_products == 0
     assert hessian.dense(max_bytes=83 * 83 * 8).shape == (83, 83)
@@ -81,6 +81,28 @@ def test_both_ends_of_the_spectrum_agree_with_the_dense_matrix() -> None:
     assert quadratic(torch.float32).extreme_eigenpairs(num_steps=3).smallest.value == pytest.approx(
         float(torch.linalg.eigvalsh(MATRIX)[0]), rel=1e-5
     )
+
+
+def test_a_lower_bound_with_its_failure_probability() -> None:
+    hessian = network()
+    truth = float(torch.linalg.eigvalsh(hessian.dense())[0])
+    short = hessian.extreme_eigenpairs(num_steps=40, num_starts=2)
+    assert -10.0 < short.lower_bound(1e-3) < truth
+    assert short.lower_bound(1e-6) < short.lower_bound(1e-3)
+    whole = hessian.extreme_eigenpairs(num_steps=83, num_starts=1)
+    assert whole.lower_bound(1e-6) == whole.smallest.value == pytest.approx(truth, abs=1e-10)
+
+
+def test_trace_and_density_agree_with_the_dense_matrix() -> None:
+    hessian = network()
+    eigenvalues = torch.linalg.eigvalsh(hessian.dense())
+    estimate = hessian.trace(num_products=60)
+    assert estimate.standard_error < 0.2 * float(eigenvalues.abs().sum())
+    assert abs(estimate.value - float(eigenvalues.sum())) < 4.0 * estimate.standard_error
+    density = hessian.spectral_density(num_steps=40, num_starts=20)
+    negative = density.mean_of(lambda nodes: (nodes < -1e-3).astype(float))
+    truth = float((eigenvalues < -1e-3).double().mean())
+    assert abs(negative.value - truth) < 4.0 * negative.standard_error
 
 
 def test_scipy_finds_the_same_ends() -> None:

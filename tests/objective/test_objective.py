@@ -417,6 +417,59 @@ class Cubed(nn.Linear):
         return cube
 
 
+def test_auto_chooses_differences_only_where_they_are_needed() -> None:
+    x, y = draw(8, 3), draw(8, 1, seed=1)
+    hard = Objective(Cubed(3, 1).double(), F.mse_loss, (x, y), curvature="auto")
+    smooth = Objective(nn.Linear(3, 1).double(), F.mse_loss, (x, y), curvature="auto")
+    assert hard.curvature == smooth.curvature == "auto"
+    vector = torch.linspace(-1.0, 1.0, 4, dtype=torch.float64)
+    expected = Objective(hard.model_at(hard.point), F.mse_loss, (x, y), curvature="finite-difference")
+    torch.testing.assert_close(hard.hvp(vector), expected.hvp(vector))
+    smooth.hvp(vector)
+    assert (hard.curvature, smooth.curvature) == ("finite-difference", "exact")
+
+
+def test_named_tensors_in_named_tensors_out() -> None:
+    model = nn.Sequential(nn.Linear(3, 2), nn.Tanh(), nn.Linear(2, 1)).double()
+    x, y = draw(8, 3), draw(8, 1, seed=1)
+    objective = Objective(model, F.mse_loss, (x, y))
+    vector = torch.linspace(-1.0, 1.0, objective.num_parameters, dtype=torch.float64)
+    products = objective.hvp(objective.split(vector))
+    assert list(products) == list(objective.parameter_names)
+    torch.testing.assert_close(objective.flatten(products), objective.hvp(vector))
+
+    def loss(named: dict[str, Tensor]) -> Tensor:
+        return F.mse_loss(torch.func.functional_call(model, named, (x,)), y)
+
+    plain = Objective.from_function(loss, dict(model.named_parameters()))
+    assert plain.parameter_names == objective.parameter_names
+    assert plain.value() == pytest.approx(objective.value())
+    torch.testing.assert_close(plain.hvp(vector), objective.hvp(vector))
+    with pytest.raises(ShapeError, match="missing"):
+        objective.hvp({"0.weight": torch.zeros(2, 3)})
+
+
+@pytest.mark.parametrize("names", [["a", "a.b"], ["a..b"], [""], ["function"], []])
+def test_names_that_cannot_be_used_are_refused(names: list[str]) -> None:
+    with pytest.raises(InputError, match="expected"):
+        Objective.from_function(lambda p: p[names[0]].sum(), dict.fromkeys(names, torch.zeros(1)))
+
+
+def test_the_standard_error_of_a_curvature_is_that_of_its_examples() -> None:
+    model = nn.Linear(2, 1, bias=False).double()
+    x, y = draw(50, 2), draw(50, 1, seed=1)
+    vector = torch.tensor([1.0, -2.0], dtype=torch.float64)
+    # The curvature of the squared residual of an example is 2 (x v)².
+    each = 2.0 * (x @ vector) ** 2
+    expected = float(each.std() / 50**0.5)
+    for loss in (F.mse_loss, lambda output, target: (output - target) ** 2):
+        objective = Objective(model, loss, (x, y), batch_size=7, weight_decay=3.0)
+        assert objective.curvature_standard_error(vector) == pytest.approx(expected, rel=1e-5)
+    assert objective.curvature_standard_error(0 * vector) == 0.0
+    single = Objective(model, F.mse_loss, (x[:1], y[:1]))
+    assert single.curvature_standard_error(vector) == float("inf")
+
+
 def test_a_model_without_second_derivatives_falls_back_to_differences() -> None:
     x, y = draw(8, 3), draw(8, 1, seed=1)
     model = Cubed(3, 1).double()

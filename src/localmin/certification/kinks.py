@@ -52,7 +52,7 @@ def find_kinks(objective: Objective) -> KinkReport:
     watch = _Watch()
     with watch:
         objective.value()
-    return KinkReport(tuple(sorted(watch.names)), watch.distance)
+    return KinkReport(tuple(sorted(watch.names)), objective.ranks.smallest(watch.distance))
 
 
 class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from localmin.errors import InputError
 from localmin.numerics.lanczos import KrylovSpace, MatrixVectorProduct, RitzPair, lanczos
+from localmin.numerics.lanczos_bounds import lanczos_relative_error, smallest_eigenvalue_lower_bound
 from localmin.numerics.random_draws import as_generator, normal_vector
 
 __all__ = ["Eigenpair", "ExtremeEigenpairs", "extreme_eigenpairs"]
@@ -54,6 +55,31 @@ class ExtremeEigenpairs:
     num_steps: int
     num_starts: int
     num_products: int
+
+    def lower_bound(self, failure_probability: float) -> float:
+        """Bound the smallest eigenvalue from below, with a stated probability of being wrong.
+
+        Args:
+            failure_probability: Over the random starts, in ``(0, 1)``; both ends count.
+
+        Returns:
+            The bound in exact arithmetic, rounding comes on top; minus infinity where the budget shows
+            nothing or a product was not finite. With ``is_exhaustive`` it holds with certainty.
+
+        Raises:
+            InputError: If the probability is out of range.
+        """
+        if self.is_exhaustive:
+            return self.smallest.value
+        if self.num_steps < 1:
+            return -math.inf
+        error = lanczos_relative_error(
+            failure_probability / 2.0,
+            size=self.smallest.vector.numel(),
+            num_steps=self.num_steps,
+            num_starts=self.num_starts,
+        )
+        return smallest_eigenvalue_lower_bound(self.smallest.value, self.largest.value, error)
 
 
 def extreme_eigenpairs(

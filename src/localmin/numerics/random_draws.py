@@ -6,7 +6,7 @@ from torch import Tensor
 
 from localmin.errors import InputError
 
-__all__ = ["as_generator", "normal_vector"]
+__all__ = ["as_generator", "normal_vector", "random_signs"]
 
 _LARGEST_SEED = 2**63 - 1
 
@@ -58,3 +58,23 @@ def normal_vector(
         torch.Size([3])
     """
     return torch.randn(size, generator=generator, dtype=torch.float64).to(device or "cpu")
+
+
+def random_signs(
+    size: int, generator: torch.Generator, *, device: torch.device | None = None
+) -> Float[Tensor, " n"]:
+    """Draw a vector of independent signs, plus or minus one with equal probability.
+
+    Args:
+        size: Length ``n``.
+        generator: Generator on the CPU; it advances.
+        device: Where the vector is put; the CPU by default.
+
+    Returns:
+        Shape ``(n,)``, float64.
+
+    Example:
+        >>> random_signs(3, as_generator(0)).abs().tolist()
+        [1.0, 1.0, 1.0]
+    """
+    return (2.0 * torch.randint(0, 2, (size,), generator=generator) - 1.0).double().to(device or "cpu")

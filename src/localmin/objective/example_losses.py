@@ -8,7 +8,7 @@ from torch import Tensor
 
 from localmin.errors import InputError
 
-__all__ = ["LossFunction", "check_additive", "sum_of_losses"]
+__all__ = ["LossFunction", "check_additive", "losses_of_examples", "sum_of_losses"]
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 
@@ -41,6 +41,31 @@ def sum_of_losses(loss: LossFunction, output: Tensor, target: Tensor) -> Float[T
             f"{num_examples} examples, got shape {tuple(values.shape)}"
         )
     return values.sum() * (num_examples / values.numel())
+
+
+def losses_of_examples(loss: LossFunction, output: Tensor, target: Tensor) -> Float[Tensor, " n"]:
+    """Compute the loss of each example in a batch.
+
+    Args:
+        loss: As in `sum_of_losses`.
+        output: Outputs, examples along the first axis.
+        target: Targets, examples along the first axis.
+
+    Returns:
+        Shape ``(n,)``; its sum is `sum_of_losses`.
+
+    Raises:
+        InputError: If the loss gives something else.
+
+    Cost:
+        One evaluation of the loss for each example where it only gives the mean.
+    """
+    values = loss(output, target)
+    if isinstance(values, Tensor) and values.numel() != 1 and values.shape[:1] == (len(output),):
+        return values.reshape(len(output), -1).mean(dim=1)
+    return torch.stack(
+        [sum_of_losses(loss, output[row : row + 1], target[row : row + 1]) for row in range(len(output))]
+    )
 
 
 def check_additive(loss: LossFunction, output: Tensor, target: Tensor) -> None:

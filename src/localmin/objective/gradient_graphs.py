@@ -11,10 +11,20 @@ from torch.autograd.graph import Node
 
 from localmin.errors import InputError
 
-__all__ = ["GradientGraph", "build_gradient_graph", "merge_gradient_graphs"]
+__all__ = [
+    "GradientGraph",
+    "NotTwiceDifferentiableError",
+    "build_gradient_graph",
+    "differentiate_again",
+    "merge_gradient_graphs",
+]
 
 _NOT_TWICE_DIFFERENTIABLE = ("is not implemented", "double backward")
 _WAY_OUT = "build the objective with curvature='finite-difference'"
+
+
+class NotTwiceDifferentiableError(InputError):
+    """An operation of a model has no second derivative in torch."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,25 +50,18 @@ class GradientGraph:
             One tensor for each parameter, in the shapes of the vectors.
 
         Raises:
-            InputError: If an operation of the model cannot be differentiated twice.
+            NotTwiceDifferentiableError: If an operation of the model cannot be differentiated twice.
             RuntimeError: If torch fails for another reason, such as memory.
         """
         live = [index for index, gradient in enumerate(self.gradients) if gradient.requires_grad]
         if not live:
             return [torch.zeros_like(vector) for vector in vectors]
-        try:
-            products = torch.autograd.grad(
-                [self.gradients[index] for index in live],
-                self.parameters,
-                [vectors[index] for index in live],
-                retain_graph=True,
-                allow_unused=True,
-                is_grads_batched=is_batched,
-            )
-        except RuntimeError as error:
-            if not any(sign in str(error) for sign in _NOT_TWICE_DIFFERENTIABLE):
-                raise
-            raise InputError(f"the model cannot be differentiated twice ({error}); {_WAY_OUT}") from error
+        products = differentiate_again(
+            [self.gradients[index] for index in live],
+            self.parameters,
+            [vectors[index] for index in live],
+            is_batched=is_batched,
+        )
         return [
             torch.zeros_like(vector) if product is None else product
             for product, vector in zip(products, vectors, strict=True)
@@ -69,6 +72,40 @@ class GradientGraph:
         """Memory that the graph keeps alive: bytes of all distinct storages that its nodes have saved."""
         storages = (tensor.untyped_storage() for node in _nodes(self.gradients) for tensor in _saved(node))
         return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
+
+
+def differentiate_again(
+    outputs: Sequence[Tensor],
+    inputs: Sequence[Tensor],
+    vectors: Sequence[Tensor],
+    *,
+    is_batched: bool = False,
+) -> tuple[Tensor | None, ...]:
+    """Multiply vectors by the Jacobian of derivatives, from the left; the graph is kept.
+
+    Args:
+        outputs: Derivatives with their graphs.
+        inputs: What they depend on.
+        vectors: One tensor for each output, in its shape; with a leading axis when batched.
+        is_batched: Whether the vectors have the leading axis.
+
+    Returns:
+        One tensor for each input; None where no output depends on it.
+
+    Raises:
+        NotTwiceDifferentiableError: If an operation of the model cannot be differentiated twice.
+        RuntimeError: If torch fails for another reason, such as memory.
+    """
+    try:
+        return torch.autograd.grad(
+            outputs, inputs, vectors, retain_graph=True, allow_unused=True, is_grads_batched=is_batched
+        )
+    except RuntimeError as error:
+        if not any(sign in str(error) for sign in _NOT_TWICE_DIFFERENTIABLE):
+            raise
+        raise NotTwiceDifferentiableError(
+            f"the model cannot be differentiated twice ({error}); {_WAY_OUT}"
+        ) from error
 
 
 def build_gradient_graph(loss: Float[Tensor, ""], parameters: Sequence[Tensor]) -> GradientGraph:
@@ -82,7 +119,7 @@ def build_gradient_graph(loss: Float[Tensor, ""], parameters: Sequence[Tensor]) 
         The graph; the gradient with respect to a parameter that the loss does not reach is zero.
 
     Raises:
-        InputError: If an operation is marked as differentiable only once.
+        NotTwiceDifferentiableError: If an operation is marked as differentiable only once.
     """
     if not loss.requires_grad:
         return GradientGraph(tuple(parameters), tuple(torch.zeros_like(part) for part in parameters))
@@ -91,7 +128,7 @@ def build_gradient_graph(loss: Float[Tensor, ""], parameters: Sequence[Tensor]) 
     )
     # Such an operation detaches what flows through it, so its share of the Hessian would silently be zero.
     if any(type(node).__name__ == "Error" for node in _nodes(gradients)):
-        raise InputError(
+        raise NotTwiceDifferentiableError(
             "the model cannot be differentiated twice: an operation is marked as once_differentiable; "
             f"{_WAY_OUT}"
         )

@@ -12,8 +12,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from localmin.errors import InputError
 from localmin.numerics import flatten_tensors
 from localmin.objective.batches import Batch, Batches
-from localmin.objective.example_losses import LossFunction, sum_of_losses
-from localmin.objective.gradient_graphs import GradientGraph, build_gradient_graph
+from localmin.objective.example_losses import LossFunction, losses_of_examples, sum_of_losses
+from localmin.objective.gradient_graphs import GradientGraph, build_gradient_graph, differentiate_again
 from localmin.objective.parameter_layout import ParameterLayout
 
 __all__ = ["LossSum"]
@@ -118,9 +118,76 @@ class LossSum:
                 graph = build_gradient_graph(self._batch_sum(leaves, batch), list(leaves.values()))
             yield graph
 
+    def gauss_newton_products(
+        self, vector: Float[Tensor, " n"], rows: Float[Tensor, "k n"]
+    ) -> Float[Tensor, "k n"]:
+        """Multiply ``Σ_i J_iᵀ (∇²_z loss_i) J_i`` by the rows of a matrix.
+
+        Args:
+            vector: Parameters, shape ``(n,)``.
+            rows: Shape ``(k, n)``.
+
+        Returns:
+            The products, shape ``(k, n)``.
+        """
+        leaves = self._leaves(vector)
+        products = torch.zeros_like(rows)
+        for x, y in self.batches:
+            with torch.enable_grad():
+                output = self.output(leaves, x)
+                if output.requires_grad:
+                    products += _gauss_newton_products(self.loss, output, y, leaves, rows, self.layout)
+        return products
+
+    def example_losses(self, vector: Float[Tensor, " n"]) -> Iterator[Float[Tensor, " b"]]:
+        """Evaluate the loss of every example.
+
+        Args:
+            vector: Parameters, shape ``(n,)``.
+
+        Yields:
+            The losses of each batch.
+        """
+        parameters = self.layout.split(vector)
+        for x, y in self.batches:
+            with torch.no_grad():
+                losses = losses_of_examples(self.loss, self.output(parameters, x), y)
+            yield losses
+
     def _batch_sum(self, parameters: Mapping[str, Tensor], batch: Batch) -> Float[Tensor, ""]:
         x, y = batch
         return sum_of_losses(self.loss, self.output(parameters, x), y)
 
     def _leaves(self, vector: Tensor) -> dict[str, Tensor]:
         return {name: part.detach().requires_grad_() for name, part in self.layout.split(vector).items()}
+
+
+def _gauss_newton_products(
+    loss: LossFunction,
+    output: Tensor,
+    target: Tensor,
+    leaves: Mapping[str, Tensor],
+    rows: Float[Tensor, "k n"],
+    layout: ParameterLayout,
+) -> Float[Tensor, "k n"]:
+    tensors = list(leaves.values())
+    # Linear in the weight, so differentiating it by the weight gives products with the Jacobian itself.
+    weight = torch.zeros_like(output, requires_grad=True)
+    pulled = build_gradient_graph((output * weight).sum(), tensors)
+    live = [index for index, gradient in enumerate(pulled.gradients) if gradient.requires_grad]
+    copied = output.detach().requires_grad_()
+    slope = build_gradient_graph(sum_of_losses(loss, copied, target), [copied])
+    products = []
+    for row in rows:
+        directions = list(layout.split(row).values())
+        tangent = differentiate_again(
+            [pulled.gradients[index] for index in live], [weight], [directions[index] for index in live]
+        )[0]
+        image = slope.products([torch.zeros_like(output) if tangent is None else tangent], is_batched=False)[
+            0
+        ]
+        parts = torch.autograd.grad(
+            output, tensors, image, retain_graph=True, allow_unused=True, materialize_grads=True
+        )
+        products.append(flatten_tensors(parts))
+    return torch.stack(products)

@@ -3,7 +3,7 @@
 import copy
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal, overload
 
 import torch
 from jaxtyping import Float
@@ -13,11 +13,17 @@ from localmin.errors import InputError, ShapeError
 from localmin.numerics import flatten_tensors
 from localmin.objective.batches import Batch, Batches
 from localmin.objective.example_losses import LossFunction
-from localmin.objective.gradient_graphs import GradientGraph, merge_gradient_graphs
+from localmin.objective.function_module import FunctionModule
+from localmin.objective.gradient_graphs import (
+    GradientGraph,
+    NotTwiceDifferentiableError,
+    merge_gradient_graphs,
+)
 from localmin.objective.hessian_products import products_by_differences, products_of_graphs
 from localmin.objective.loss_sums import LossSum
 from localmin.objective.parameter_layout import ParameterLayout, select_parameters
 from localmin.objective.preconditions import check_mode, examine
+from localmin.objective.rank_sums import RankSums
 
 __all__ = ["Objective"]
 
@@ -50,14 +56,19 @@ class Objective:
             converted. None: the dtype of the model.
         parameters: Names of the parameters that form ``θ``, whatever their ``requires_grad``.
         curvature: "exact" differentiates twice; "finite-difference" differentiates the gradient numerically,
-            for models with operations that have no second derivative.
+            for models with operations that have no second derivative; "auto" does so once the first exact
+            product has failed for that reason.
         max_cache_bytes: Memory for the graphs of the gradient that make repeated Hessian-vector
             products cheaper. They are kept when those of all batches fit, and 0 keeps none.
+        distributed: Whether each rank of an initialised torch.distributed gives its own part of the data.
+            Sums then run over all ranks, every rank gets the same numbers, and all must ask for the same
+            in the same order. The point is that of rank 0.
 
     Raises:
         InputError: If a module is in training mode that draws at random or normalises over the batch (it is
             named), the loss is stochastic or no mean over examples, no parameter is trainable, a
-            parameter is half precision or not finite, or an option is out of range.
+            parameter is half precision or not finite, torch.distributed is wanted and not initialised, or an
+            option is out of range.
         DataError: If the data are no pairs of tensors, empty, or can be gone through only once.
 
     Source:
@@ -88,8 +99,9 @@ class Objective:
         weight_decay: float = 0.0,
         dtype: torch.dtype | None = None,
         parameters: Sequence[str] | None = None,
-        curvature: Literal["exact", "finite-difference"] = "exact",
+        curvature: Literal["exact", "finite-difference", "auto"] = "exact",
         max_cache_bytes: int = 2**30,
+        distributed: bool = False,
     ) -> None:
         if not isinstance(model, nn.Module):
             raise InputError(
@@ -98,8 +110,8 @@ class Objective:
             )
         if not (math.isfinite(weight_decay) and weight_decay >= 0.0):
             raise InputError(f"expected a finite weight_decay >= 0, got {weight_decay}")
-        if curvature not in ("exact", "finite-difference"):
-            raise InputError(f"expected curvature 'exact' or 'finite-difference', got {curvature!r}")
+        if curvature not in ("exact", "finite-difference", "auto"):
+            raise InputError(f"expected curvature 'exact', 'finite-difference' or 'auto', got {curvature!r}")
         if dtype not in (None, torch.float32, torch.float64):
             raise InputError(f"expected dtype torch.float32, torch.float64 or None, got {dtype}")
         check_mode(model)
@@ -107,42 +119,63 @@ class Objective:
         copied_loss = _converted_copy(loss, dtype) if isinstance(loss, nn.Module) else loss
         selected = select_parameters(copied, parameters)
         layout = ParameterLayout(tuple(selected), tuple(tuple(part.shape) for part in selected.values()))
-        self._point = flatten_tensors(parameter.detach() for parameter in selected.values())
+        point = flatten_tensors(parameter.detach() for parameter in selected.values())
+        self._ranks = RankSums(distributed, point.device)
+        self._point = self._ranks.from_first(point)
         self._requires_grad = {name: part.requires_grad for name, part in copied.named_parameters()}
         copied.requires_grad_(False)
         batches = Batches(data, batch_size, self._point.dtype, self._point.device)
         self._loss_sum = LossSum(copied, copied_loss, batches, layout)
         self._weight_decay = float(weight_decay)
-        self._curvature = curvature
+        self._curvature: Literal["exact", "finite-difference", "auto"] = curvature
         self._max_cache_bytes = max_cache_bytes
         self._cached_graph: GradientGraph | None = None
-        self._num_examples = examine(self._loss_sum, self._point)
+        self._num_local_examples = examine(self._loss_sum, self._point)
+        self._num_examples = round(self._ranks.sum_numbers(self._num_local_examples)[0])
 
     @classmethod
     def from_function(
-        cls, function: Callable[[Tensor], Tensor], point: Float[Tensor, "..."], *, weight_decay: float = 0.0
+        cls,
+        function: Callable[[Any], Tensor],
+        point: Float[Tensor, "..."] | Mapping[str, Tensor],
+        *,
+        weight_decay: float = 0.0,
     ) -> "Objective":
         """Build the objective of a plain function, without a model and data.
 
         Args:
-            function: Maps a tensor of the shape of ``point`` to a scalar, by operations of torch.
-            point: Where the objective stands; float32 or float64, any shape. Not modified.
+            function: Maps a tensor of the shape of ``point``, or a dictionary of tensors such as it, to a
+                scalar, by operations of torch.
+            point: Where the objective stands: a tensor of any shape, or tensors by name; float32 or
+                float64. Not modified.
             weight_decay: As for the class.
 
         Returns:
-            The objective ``function(θ) + (weight_decay / 2) ‖θ‖²``; its parameter is named "point".
+            The objective ``function(θ) + (weight_decay / 2) ‖θ‖²``. The parameter of a single tensor is named
+            "point"; named tensors keep their names.
 
         Raises:
-            InputError: If ``function`` gives no scalar, or is stochastic.
+            InputError: If ``function`` gives no scalar, or is stochastic, or a name cannot be used.
 
         Example:
             >>> saddle = Objective.from_function(lambda p: p[0] ** 2 - 3.0 * p[1] ** 2, torch.zeros(2))
             >>> saddle.hvp(torch.eye(2)).tolist()
             [[2.0, 0.0], [0.0, -6.0]]
+            >>> product = Objective.from_function(
+            ...     lambda p: p["a"] * p["b"], {"a": torch.zeros(1), "b": torch.zeros(1)}
+            ... )
+            >>> product.hvp({"a": torch.ones(1), "b": torch.zeros(1)})
+            {'a': tensor([0.]), 'b': tensor([1.])}
         """
-        nothing = torch.zeros(1, 1, dtype=point.dtype, device=point.device)
+        tensors = [point] if isinstance(point, Tensor) else list(point.values())
+        if not tensors:
+            raise InputError("expected at least one tensor as the point, got none")
+        nothing = torch.zeros(1, 1, dtype=tensors[0].dtype, device=tensors[0].device)
         return cls(
-            _Function(function, point), lambda value, _: value, (nothing, nothing), weight_decay=weight_decay
+            FunctionModule(function, point),
+            lambda value, _: value,
+            (nothing, nothing),
+            weight_decay=weight_decay,
         )
 
     @property
@@ -162,8 +195,23 @@ class Objective:
 
     @property
     def batches(self) -> Iterable[Batch]:
-        """The data as the objective sees them: pairs ``(x, y)``, cut, converted and on the device."""
+        """The data of this rank as the objective sees them: ``(x, y)``, cut, converted, on the device."""
         return self._loss_sum.batches
+
+    @property
+    def loss(self) -> LossFunction:
+        """The loss of a batch, as it was given."""
+        return self._loss_sum.loss
+
+    @property
+    def curvature(self) -> Literal["exact", "finite-difference", "auto"]:
+        """How products are computed; "auto" becomes one of the others with the first product."""
+        return self._curvature
+
+    @property
+    def ranks(self) -> RankSums:
+        """Sums over the ranks that share the data; this process alone unless ``distributed``."""
+        return self._ranks
 
     @property
     def parameter_names(self) -> tuple[str, ...]:
@@ -271,7 +319,7 @@ class Objective:
             ShapeError: If the size does not fit.
         """
         vector = self._checked(vector)
-        total, num_examples = self._loss_sum.total(vector)
+        total, num_examples = self._ranks.sum_numbers(*self._loss_sum.total(vector))
         return total / num_examples + 0.5 * self._weight_decay * float(vector.double().square().sum())
 
     def gradient(self) -> Float[Tensor, " n"]:
@@ -295,10 +343,61 @@ class Objective:
             ShapeError: If the size does not fit.
         """
         vector = self._checked(vector)
-        return self._loss_sum.gradient(vector) / self._num_examples + self._weight_decay * vector
+        total = self._ranks.sum(self._loss_sum.gradient(vector))
+        return total / self._num_examples + self._weight_decay * vector
 
-    def hvp(self, vectors: Float[Tensor, "*k n"]) -> Float[Tensor, "*k n"]:
+    @overload
+    def hvp(self, vectors: Tensor) -> Tensor: ...
+
+    @overload
+    def hvp(self, vectors: Mapping[str, Tensor]) -> dict[str, Tensor]: ...
+
+    def hvp(self, vectors: Tensor | Mapping[str, Tensor]) -> Tensor | dict[str, Tensor]:
         """Multiply the Hessian ``∇²f`` at the point of the objective by one vector or several.
+
+        Args:
+            vectors: Shape ``(n,)``, or ``(k, n)`` with a vector in each row; or one vector as a tensor for
+                each parameter name.
+
+        Returns:
+            The products, in the shape or structure of ``vectors`` and the dtype of the objective.
+
+        Raises:
+            ShapeError: If the shape does not fit.
+            InputError: If an operation of the model cannot be differentiated twice and ``curvature`` is
+                "exact".
+
+        Cost:
+            The first call builds the graph of the gradient; later calls differentiate it again, at half to
+            two thirds of the time of a product from scratch (measured: ``benchmarks/hvp_speed.py``).
+            The rows of a matrix are multiplied together where that is faster, for small models and few
+            examples, and one by one otherwise. "finite-difference": two gradients for each vector.
+        """
+        if isinstance(vectors, Mapping):
+            return self.split(self.hvp(self.flatten(vectors)))
+        return self._products(self._point, self._checked_rows(vectors), self._graphs_at_point)
+
+    def hvp_at(self, vector: Float[Tensor, " n"], vectors: Float[Tensor, "*k n"]) -> Float[Tensor, "*k n"]:
+        """Multiply the Hessian at another point by one vector or several, without keeping any graph.
+
+        For many products at one point use ``objective.at(vector).hvp``.
+
+        Args:
+            vector: ``θ``, shape ``(n,)``.
+            vectors: Shape ``(n,)``, or ``(k, n)`` with a vector in each row.
+
+        Returns:
+            As in `hvp`.
+
+        Raises:
+            ShapeError: If a shape does not fit.
+            InputError: As in `hvp`.
+        """
+        vector, vectors = self._checked(vector), self._checked_rows(vectors)
+        return self._products(vector, vectors, lambda: self._loss_sum.gradient_graphs(vector))
+
+    def gauss_newton_products(self, vectors: Float[Tensor, "*k n"]) -> Float[Tensor, "*k n"]:
+        """Multiply the Gauss-Newton matrix at the point of the objective; see `GaussNewtonOperator`.
 
         Args:
             vectors: Shape ``(n,)``, or ``(k, n)`` with a vector in each row.
@@ -309,38 +408,50 @@ class Objective:
         Raises:
             ShapeError: If the shape does not fit.
             InputError: If an operation of the model cannot be differentiated twice.
-
-        Cost:
-            The first call builds the graph of the gradient; later calls differentiate it again, at half to
-            two thirds of the time of a product from scratch (measured: ``benchmarks/hvp_speed.py``).
-            The rows of a matrix are multiplied together where that is faster, for small models and few
-            examples, and one by one otherwise. "finite-difference": two gradients for each vector.
         """
         vectors = self._checked_rows(vectors)
-        if self._curvature == "finite-difference":
-            return products_by_differences(self.gradient_at, self._point, vectors)
-        return self._penalised(products_of_graphs(self._graphs_at_point(), vectors), vectors)
+        rows = vectors.reshape(-1, self.num_parameters)
+        products = self._ranks.sum(self._loss_sum.gauss_newton_products(self._point, rows))
+        return self._penalised(products.reshape(vectors.shape), vectors)
 
-    def hvp_at(self, vector: Float[Tensor, " n"], vectors: Float[Tensor, "*k n"]) -> Float[Tensor, "*k n"]:
-        """Multiply the Hessian at another point by one vector or several, without keeping any graph.
-
-        For many products at one point use ``objective.at(vector).hvp``.
+    def curvature_standard_error(self, direction: Float[Tensor, " n"]) -> float:
+        """Estimate how far ``vᵀ∇²f v`` may be from its value for the population the examples come from.
 
         Args:
-            vector: ``θ``, shape ``(n,)``.
-            vectors: As in `hvp`.
+            direction: ``v``, shape ``(n,)``, chosen without looking at the examples of this objective:
+                on those that chose it the estimate is biased.
 
         Returns:
-            As in `hvp`.
+            Standard deviation of ``vᵀ ∇²loss_i v`` over the examples, divided by the root of their number;
+            infinity for a single example. About six digits in float64, by second differences.
 
         Raises:
-            ShapeError: If a shape does not fit.
-            InputError: If an operation of the model cannot be differentiated twice.
+            ShapeError: If the shape does not fit.
+
+        Cost:
+            Three forward sweeps.
         """
-        vector, vectors = self._checked(vector), self._checked_rows(vectors)
-        if self._curvature == "finite-difference":
-            return products_by_differences(self.gradient_at, vector, vectors)
-        return self._penalised(products_of_graphs(self._loss_sum.gradient_graphs(vector), vectors), vectors)
+        direction = self._checked(direction).double()
+        length = float(direction.norm())
+        if length == 0.0:
+            return 0.0
+        eps = torch.finfo(self.dtype).eps
+        step = eps**0.25 * max(1.0, float(self._point.double().norm())) / length
+        # The largest relative error of a second difference comes from rounding in the losses.
+        points = [(self._point.double() + shift * direction).to(self.dtype) for shift in (-step, 0.0, step)]
+        total, squares = 0.0, 0.0
+        for low, middle, high in zip(
+            *(self._loss_sum.example_losses(point) for point in points), strict=True
+        ):
+            curvatures = (low.double() - 2.0 * middle.double() + high.double()) / step**2
+            total += float(curvatures.sum())
+            squares += float(curvatures.square().sum())
+        total, squares = self._ranks.sum_numbers(total, squares)
+        count = self._num_examples
+        if count < 2:
+            return math.inf
+        variance = max(0.0, squares - total**2 / count) / (count - 1)
+        return math.sqrt(variance / count)
 
     def clear_cache(self) -> None:
         """Free the graph that repeated Hessian-vector products keep; the next product builds it again."""
@@ -364,6 +475,21 @@ class Objective:
         if kept:
             self._cached_graph = merge_gradient_graphs(kept)
 
+    def _products(
+        self, vector: Tensor, vectors: Tensor, graphs: Callable[[], Iterator[GradientGraph]]
+    ) -> Tensor:
+        if self._curvature != "finite-difference":
+            try:
+                products = self._ranks.sum(products_of_graphs(graphs(), vectors))
+            except NotTwiceDifferentiableError:
+                if self._curvature == "exact":
+                    raise
+                self._curvature = "finite-difference"
+            else:
+                self._curvature = "exact"
+                return self._penalised(products, vectors)
+        return products_by_differences(self.gradient_at, vector, vectors)
+
     def _penalised(self, products: Tensor, vectors: Tensor) -> Tensor:
         return products / self._num_examples + self._weight_decay * vectors
 
@@ -386,22 +512,8 @@ class Objective:
         return vectors.detach().to(device=self.device, dtype=self.dtype)
 
 
-class _Function(nn.Module):
-    """A function of one tensor, in the shape of a model of one example."""
-
-    def __init__(self, function: Callable[[Tensor], Tensor], point: Tensor) -> None:
-        super().__init__()
-        self.function = function
-        self.point = nn.Parameter(point.detach().clone())
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Evaluate the function; the example is ignored."""
-        value = self.function(self.point)
-        if value.numel() != 1:
-            raise InputError(f"expected the function to give a scalar, got shape {tuple(value.shape)}")
-        return value.reshape(1).expand(len(x))
-
-
 def _converted_copy(module: nn.Module, dtype: torch.dtype | None) -> nn.Module:
-    copied = copy.deepcopy(module)
+    # The wrapper synchronises gradients by hooks of its own and cannot be copied.
+    inner = module.module if isinstance(module, nn.parallel.DistributedDataParallel) else module
+    copied: nn.Module = copy.deepcopy(inner)
     return copied if dtype is None else copied.to(dtype=dtype)
