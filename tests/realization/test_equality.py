@@ -202,17 +202,48 @@ def test_deep_networks_up_to_symmetry(bias: bool) -> None:
         assert answer.recheck(network, wrong)
 
 
-def test_deep_networks_equal_in_another_way_are_undecided() -> None:
-    """A doubled neuron is no symmetry: the verdict must not be "equal" without proof, nor "different"."""
-    network = random_network(6, 2, 3, 3, 1)
-    first = torch.cat([network.weights[0], network.weights[0][:1]])
-    second = torch.cat([network.weights[1], network.weights[1][:, :1] / 2], dim=1)
-    second[:, 0] /= 2
-    bias = torch.cat([network.bias_vectors[0], network.bias_vectors[0][:1]])
-    other = ReLUNetwork([first, second, network.weights[2]], [bias, *network.bias_vectors[1:]])
-    answer = same_function(network, other)
-    assert answer.verdict == "undecided"
-    assert not answer.recheck(network, other)
+def test_numerically_parallel_neurons_are_reported_with_gap_and_tolerance() -> None:
+    first = torch.tensor([[1.0, 0.0], [1.0, 1e-12]], dtype=F64)
+    a = ReLUNetwork([first, torch.tensor([[1.0, 1.0]], dtype=F64)])
+    b = ReLUNetwork([first[:1], torch.tensor([[2.0]], dtype=F64)])
+    answer = same_function(a, b)
+    assert answer.verdict == "different"
+    assert answer.smallest_near_gap == pytest.approx(1e-12, rel=1e-3)
+    assert "1.0e-12 apart count as different (tolerance 5.7e-14)" in answer.reason
+    assert same_function(a, b, tolerance_relative=1e-11).verdict == "equal"
+    assert same_function(a, a).smallest_near_gap == math.inf
+
+
+def test_a_tolerance_below_rounding_falls_back_to_exact_arithmetic() -> None:
+    network = random_network(3, 2, 3, 1)
+    doubled = ReLUNetwork(
+        [2 * network.weights[0], network.weights[1] / 2],
+        [2 * network.bias_vectors[0], network.bias_vectors[1]],
+    )
+    answer = same_function(network, doubled, tolerance_relative=1e-18)
+    assert (answer.verdict, answer.method, answer.upper_bound) == ("equal", "rational", 0.0)
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e150])
+def test_extreme_weights_do_not_mislead(size: float) -> None:
+    network = random_network(9, 3, 4, 2, bias=False)
+    scaled = ReLUNetwork([network.weights[0] * size, network.weights[1] / size])
+    assert same_function(network, scaled).verdict == "equal"
+    wrong = ReLUNetwork([scaled.weights[0], scaled.weights[1] * (1 + 1e-6)])
+    answer = same_function(network, wrong)
+    assert answer.verdict == "different"
+    assert answer.recheck(network, wrong)
+
+
+def test_many_equal_neurons_do_not_drown_in_rounding() -> None:
+    """A hundred thousand copies of a few neurons: the bound on rounding must stay below the tolerance."""
+    network = random_network(1, 3, 4, 2)
+    copies = torch.arange(100_000) % 4
+    other = ReLUNetwork(
+        [network.weights[0][copies] * 3.0, network.weights[1][:, copies] / 75_000.0],
+        [network.bias_vectors[0][copies] * 3.0, network.bias_vectors[1]],
+    )
+    assert same_function(network, other).verdict == "equal"
 
 
 def test_evidence_for_another_pair_fails_the_recheck() -> None:

@@ -8,7 +8,15 @@ from localmin.realization.comparison import (
     compare_networks,
     kink_differences,
 )
-from localmin.realization.deep_symmetries import symmetry_normal_form
+from localmin.realization.deep_symmetries import (
+    DeepNormalForm,
+    DeepNormalFormReport,
+    LayerMatch,
+    NeuronMatch,
+    deep_normal_form,
+    match_neurons,
+    symmetry_normal_form,
+)
 from localmin.realization.equality import FunctionEquality, same_function
 from localmin.realization.half_space import (
     HalfSpaceForm,
@@ -62,14 +70,18 @@ __all__ = [
     "AlmostOptimality",
     "ClaimCheck",
     "Comparison",
+    "DeepNormalForm",
+    "DeepNormalFormReport",
     "FunctionEquality",
     "HalfSpaceForm",
     "HalfSpaceStability",
     "Invariants",
     "InverseStability",
     "KinkDifference",
+    "LayerMatch",
     "MinimumTransfer",
     "NearestParametrization",
+    "NeuronMatch",
     "NormalForm",
     "NormalFormReport",
     "ParameterMinimum",
@@ -86,6 +98,7 @@ __all__ = [
     "claim_names",
     "compare_networks",
     "complete_unbalancedness",
+    "deep_normal_form",
     "exploding_gradient",
     "half_space_form",
     "half_space_penalty",
@@ -96,6 +109,7 @@ __all__ = [
     "lift",
     "lift_inputs",
     "loss_along_path",
+    "match_neurons",
     "nearest_parametrization",
     "normal_form",
     "opposite_directions_one",

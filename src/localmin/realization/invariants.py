@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from localmin.errors import InputError
 from localmin.networks import ReLUNetwork
-from localmin.realization.neurons import Neurons, lifted_rows, read_neurons
+from localmin.realization.group_sums import SUM_ROUNDINGS, product_of_neurons, sum_groups
+from localmin.realization.neurons import Neurons, lifted_rows, read_neurons, row_lengths
 from localmin.realization.row_clusters import cluster_rows
 
 __all__ = ["Invariants", "default_tolerance", "invariants", "invariants_of"]
@@ -32,7 +33,7 @@ class Invariants:
         linear: Shape ``(D, d)``.
         constant: Shape ``(D,)``.
         residual: Bound of the error made by merging nearly parallel neurons, dropping jumps within the
-            tolerance and so on: ``max|f - this| <= residual * norm((x, 1))``.
+            tolerance and rounding: ``max|f - this| <= residual * norm((x, 1))``.
     """
 
     normals: Float[Tensor, "K d"]
@@ -144,30 +145,28 @@ def invariants_of(neurons: Neurons, tolerance: float) -> Invariants:
     is_kink = (neurons.directions[:, :-1] != 0).any(dim=1)
     flat_directions, flat_outputs = neurons.directions[~is_kink], neurons.outputs[~is_kink]
     # A neuron without weights is the constant c relu(b).
-    constants = torch.relu(flat_directions[:, -1]) @ flat_outputs
+    constants = product_of_neurons(flat_outputs, torch.relu(flat_directions[:, -1:]))[:, 0]
     linear = torch.cat([linear[:, :-1], (linear[:, -1] + 2 * constants)[:, None]], dim=1)
     is_kink &= neurons.masses > 0
     directions, outputs = neurons.directions[is_kink], neurons.outputs[is_kink]
-    linear = linear + outputs.T @ directions
+    linear = linear + product_of_neurons(outputs, directions)
 
-    lengths = torch.linalg.vector_norm(directions, dim=1)
+    lengths = row_lengths(directions)
     units = directions / lengths[:, None]
     masses = neurons.masses[is_kink]
     labels, signs = _unoriented_labels(units, tolerance)
     num_kinks = int(labels.max()) + 1 if labels.numel() else 0
 
-    def sum_groups(rows: Tensor) -> Tensor:
-        return rows.new_zeros(num_kinks, *rows.shape[1:]).index_add_(0, labels, rows)
-
     units = units * signs[:, None]
-    means = sum_groups(units * relative_sizes(masses)[:, None])
+    means = sum_groups(units * relative_sizes(masses)[:, None], labels, num_kinks)
     means = means / torch.linalg.vector_norm(means, dim=1, keepdim=True)
-    jumps = sum_groups(outputs * lengths[:, None])
-    group_masses = sum_groups(masses)
+    jumps = sum_groups(outputs * lengths[:, None], labels, num_kinks)
+    group_masses = sum_groups(masses, labels, num_kinks)
     errors = masses * torch.linalg.vector_norm(units - means[labels], dim=1)
     sizes = jumps.abs().amax(dim=1) if jumps.numel() else jumps.new_zeros(num_kinks)
     keep = sizes > tolerance * group_masses
-    residual = float(errors.sum() + sizes[~keep].sum()) / 2
+    rounding = SUM_ROUNDINGS * torch.finfo(torch.float64).eps / 2 * neurons.scale
+    residual = float(errors.sum() + sizes[~keep].sum()) / 2 + rounding
 
     means, jumps = _orient(means[keep]), jumps[keep]
     widths = torch.linalg.vector_norm(means[:, :-1], dim=1, keepdim=True)

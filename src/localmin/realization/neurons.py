@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from localmin.errors import InputError, ShapeError
 from localmin.networks import ReLUNetwork
 
-__all__ = ["Neurons", "as_network", "difference", "lifted_rows", "read_neurons", "to_network"]
+__all__ = ["Neurons", "as_network", "difference", "lifted_rows", "read_neurons", "row_lengths", "to_network"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +48,7 @@ class Neurons:
         """Size ``max|c_i| * norm(a_i)`` of each neuron; no rescaling changes it."""
         if self.outputs.numel() == 0:
             return self.outputs.new_zeros(len(self.outputs))
-        lengths: Tensor = torch.linalg.vector_norm(self.directions, dim=1)
-        return self.outputs.abs().amax(dim=1) * lengths
+        return self.outputs.abs().amax(dim=1) * row_lengths(self.directions)
 
     @property
     def scale(self) -> float:
@@ -157,6 +156,27 @@ def difference(a: Neurons, b: Neurons) -> Neurons:
         a.affine - b.affine,
         a.has_biases or b.has_biases,
     )
+
+
+def row_lengths(rows: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
+    """Compute the Euclidean norm of each row, safe for entries whose squares overflow or vanish.
+
+    Args:
+        rows: Shape ``(n, d)``.
+
+    Returns:
+        Shape ``(n,)``.
+
+    Example:
+        >>> row_lengths(torch.tensor([[3e-200, 4e-200], [0.0, 0.0]], dtype=torch.float64)).tolist()
+        [5e-200, 0.0]
+    """
+    if rows.numel() == 0:
+        return rows.new_zeros(len(rows))
+    largest = rows.abs().amax(dim=1)
+    safe = torch.where(largest > 0, largest, 1.0)
+    lengths: Tensor = torch.linalg.vector_norm(rows / safe[:, None], dim=1) * largest
+    return lengths
 
 
 def lifted_rows(x: Float[Tensor, "n d"]) -> Float[Tensor, "n lifted"]:

@@ -9,14 +9,12 @@ from torch import Tensor, nn
 
 from localmin.errors import InputError
 from localmin.networks import ReLUNetwork
+from localmin.realization.group_sums import product_of_neurons, sum_groups
 from localmin.realization.invariants import default_tolerance, relative_sizes
-from localmin.realization.neurons import Neurons, read_neurons, to_network
-from localmin.realization.row_clusters import cluster_rows
+from localmin.realization.neurons import Neurons, read_neurons, row_lengths, to_network
+from localmin.realization.row_clusters import cluster_rows, near_groups
 
 __all__ = ["NormalForm", "NormalFormReport", "balanced", "normal_form", "normal_form_of"]
-
-# Directions closer than this multiple of the tolerance, yet not merged, are reported.
-_NEAR = 1000.0
 
 
 @dataclass(frozen=True)
@@ -126,29 +124,27 @@ def normal_form_of(neurons: Neurons, tolerance: float) -> tuple[Neurons, NormalF
     """
     is_dead = neurons.masses == 0
     is_constant = ~is_dead & ~(neurons.directions[:, :-1] != 0).any(dim=1)
-    constant = torch.relu(neurons.directions[is_constant, -1]) @ neurons.outputs[is_constant]
+    flat = torch.relu(neurons.directions[is_constant, -1:])
+    constant = product_of_neurons(neurons.outputs[is_constant], flat)[:, 0]
     affine = neurons.affine.clone()
     affine[:, -1] += constant
 
     live = ~is_dead & ~is_constant
     masses = neurons.masses[live]
-    lengths = torch.linalg.vector_norm(neurons.directions[live], dim=1)
+    lengths = row_lengths(neurons.directions[live])
     units = neurons.directions[live] / lengths[:, None]
     _, labels = torch.unique(cluster_rows(units, tolerance), return_inverse=True)
     num_groups = int(labels.max()) + 1 if labels.numel() else 0
 
-    def sum_groups(rows: Tensor) -> Tensor:
-        return rows.new_zeros(num_groups, *rows.shape[1:]).index_add_(0, labels, rows)
-
-    means = sum_groups(units * relative_sizes(masses)[:, None])
+    means = sum_groups(units * relative_sizes(masses)[:, None], labels, num_groups)
     means = means / torch.linalg.vector_norm(means, dim=1, keepdim=True)
-    sums = sum_groups(neurons.outputs[live] * lengths[:, None])
+    sums = sum_groups(neurons.outputs[live] * lengths[:, None], labels, num_groups)
     sizes = sums.abs().amax(dim=1) if sums.numel() else sums.new_zeros(num_groups)
     gaps = torch.linalg.vector_norm(units - means[labels], dim=1)
-    is_cancelled = sizes <= tolerance * sum_groups(masses)
+    is_cancelled = sizes <= tolerance * sum_groups(masses, labels, num_groups)
     is_small = ~is_cancelled & (sizes <= tolerance * float(sizes[~is_cancelled].sum()))
     keep = ~is_cancelled & ~is_small
-    near_groups, near_gap = _near_directions(means[keep], tolerance)
+    num_near, near_gap = near_groups(means[keep], tolerance)
     directions, outputs = balanced(means[keep], sums[keep])
     report = NormalFormReport(
         num_neurons_before=len(neurons.directions),
@@ -159,7 +155,7 @@ def normal_form_of(neurons: Neurons, tolerance: float) -> tuple[Neurons, NormalF
         num_cancelled=int(is_cancelled.sum()),
         tolerance_relative=tolerance,
         largest_merged_gap=float(gaps.max()) if gaps.numel() else 0.0,
-        num_near_groups=near_groups,
+        num_near_groups=num_near,
         smallest_near_gap=near_gap,
         residual=float((masses * gaps).sum() + sizes[~keep].sum()),
     )
@@ -193,18 +189,3 @@ def balanced(
         torch.where(is_live, directions * factor, 0.0),
         torch.where(is_live, outputs / torch.where(is_live, factor, 1.0), 0.0),
     )
-
-
-def _near_directions(units: Tensor, tolerance: float) -> tuple[int, float]:
-    if tolerance == 0.0:
-        return 0, float("inf")
-    labels = cluster_rows(units, _NEAR * tolerance)
-    _, labels, counts = torch.unique(labels, return_inverse=True, return_counts=True)
-    if not (counts > 1).any():
-        return 0, float("inf")
-    order = torch.argsort(labels, stable=True)
-    order = order[counts[labels[order]] > 1]
-    rows, groups = units[order], labels[order]
-    # Neighbours in lexicographic order stand for all pairs: exact pairs would be quadratic in the group.
-    apart = torch.linalg.vector_norm(rows[1:] - rows[:-1], dim=1)[groups[1:] == groups[:-1]]
-    return int((counts > 1).sum()), float(apart.min())

@@ -6,11 +6,14 @@ from fractions import Fraction
 from jaxtyping import Float
 from torch import Tensor
 
+from localmin.networks import ReLUNetwork
 from localmin.realization.neurons import Neurons
 
 __all__ = ["are_equal_exactly", "evaluate_exactly"]
 
 Vector = tuple[Fraction, ...]
+
+_ZERO = Fraction(0)
 
 
 def are_equal_exactly(difference: Neurons) -> bool:
@@ -25,7 +28,7 @@ def are_equal_exactly(difference: Neurons) -> bool:
     Returns:
         True exactly if all jumps and the affine part vanish.
     """
-    zero = (Fraction(0),) * difference.num_outputs
+    zero = (_ZERO,) * difference.num_outputs
     jumps: dict[Vector, Vector] = {}
     affine = [[2 * entry for entry in _fractions(row)] for row in difference.affine]
     for direction, output in zip(difference.directions, difference.outputs, strict=True):
@@ -33,7 +36,7 @@ def are_equal_exactly(difference: Neurons) -> bool:
         pivot = next((entry for entry in a[:-1] if entry != 0), None)
         if pivot is None:
             # A neuron without weights is the constant c relu(b).
-            a = (*a[:-1], 2 * max(a[-1], Fraction(0)))
+            a = (*a[:-1], 2 * max(a[-1], _ZERO))
         else:
             key = tuple(entry / pivot for entry in a)
             before = jumps.get(key, zero)
@@ -44,30 +47,33 @@ def are_equal_exactly(difference: Neurons) -> bool:
     return all(jump == zero for jump in jumps.values()) and all(entry == 0 for row in affine for entry in row)
 
 
-def evaluate_exactly(neurons: Neurons, x: Float[Tensor, " d"]) -> Vector:
-    """Evaluate a function at one point in rational arithmetic.
+def evaluate_exactly(network: ReLUNetwork, x: Float[Tensor, " d"]) -> Vector:
+    """Evaluate a network at one point in rational arithmetic.
 
     Args:
-        neurons: The function.
+        network: Any depth.
         x: The point; its floating-point entries are taken as they are.
 
     Returns:
         One fraction for each output.
+
+    Cost:
+        Some microseconds for each weight; numbers grow by a word for each layer.
     """
-    point = (*_fractions(x), Fraction(1))
-    values = [_inner(_fractions(row), point) for row in neurons.affine]
-    for direction, output in zip(neurons.directions, neurons.outputs, strict=True):
-        activation = _inner(_fractions(direction), point)
-        if activation > 0:
-            values = [
-                value + Fraction(c) * activation for value, c in zip(values, output.tolist(), strict=True)
-            ]
-    return tuple(values)
+    values = _fractions(x)
+    for layer, (weight, bias) in enumerate(zip(network.weights, network.bias_vectors, strict=True)):
+        if layer > 0:
+            values = tuple(max(value, _ZERO) for value in values)
+        values = tuple(
+            _inner(row, values) + Fraction(shift)
+            for row, shift in zip(weight.tolist(), bias.tolist(), strict=True)
+        )
+    return values
 
 
 def _fractions(row: Tensor) -> Vector:
     return tuple(Fraction(entry) for entry in row.tolist())
 
 
-def _inner(first: Sequence[Fraction], second: Sequence[Fraction]) -> Fraction:
-    return sum((a * b for a, b in zip(first, second, strict=True)), Fraction(0))
+def _inner(weights: Sequence[float], values: Sequence[Fraction]) -> Fraction:
+    return sum((Fraction(w) * v for w, v in zip(weights, values, strict=True) if w and v), _ZERO)

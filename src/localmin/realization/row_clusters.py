@@ -4,7 +4,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-__all__ = ["cluster_rows"]
+__all__ = ["cluster_rows", "near_groups", "nearest_kept_gap"]
+
+# Rows closer than this multiple of the tolerance, yet kept apart, are worth a remark.
+_NEAR = 1000.0
 
 
 def cluster_rows(points: Float[Tensor, "n d"], tolerance: float) -> Int[Tensor, " n"]:
@@ -48,3 +51,44 @@ def cluster_rows(points: Float[Tensor, "n d"], tolerance: float) -> Int[Tensor, 
         labels[active] = groups + start - group_start
         active = active[torch.bincount(start, minlength=active.numel())[start] > 1]
     return labels
+
+
+def nearest_kept_gap(units: Float[Tensor, "n d"], tolerance: float) -> float:
+    """Find how close two rows come that count as different although they almost agree.
+
+    Args:
+        units: Rows that were kept apart under the tolerance.
+        tolerance: The tolerance.
+
+    Returns:
+        Smallest distance of lexicographic neighbours closer than 1000 tolerances; infinity without any.
+
+    Example:
+        >>> nearest_kept_gap(torch.tensor([[0.0], [1.0], [1.5]]), 1e-3)
+        0.5
+    """
+    return near_groups(units, tolerance)[1]
+
+
+def near_groups(units: Float[Tensor, "n d"], tolerance: float) -> tuple[int, float]:
+    """Count groups of rows kept apart though they are closer than 1000 tolerances, and their smallest gap.
+
+    Args:
+        units: Rows.
+        tolerance: The tolerance.
+
+    Returns:
+        Number of groups, and the smallest distance within them; 0 and infinity without any.
+    """
+    if tolerance == 0.0 or len(units) < 2:
+        return 0, float("inf")
+    labels = cluster_rows(units, _NEAR * tolerance)
+    _, labels, counts = torch.unique(labels, return_inverse=True, return_counts=True)
+    if not (counts > 1).any():
+        return 0, float("inf")
+    order = torch.argsort(labels, stable=True)
+    order = order[counts[labels[order]] > 1]
+    rows, groups = units[order], labels[order]
+    # Neighbours in lexicographic order stand for all pairs: exact pairs would be quadratic in the group.
+    apart = torch.linalg.vector_norm(rows[1:] - rows[:-1], dim=1)[groups[1:] == groups[:-1]]
+    return int((counts > 1).sum()), float(apart.min())
