@@ -26,10 +26,9 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 
 from localmin.networks import ReLUNetwork
-from localmin.reduction import reduce, train_regularized
-from localmin.reduction.exact_reduction import ReductionMode
+from localmin.reduction import ExactMode, reduce, train_regularized
 
-MODES: tuple[ReductionMode, ...] = ("pair", "vertex-c", "vertex-b", "design")
+MODES: tuple[ExactMode, ...] = ("pair", "vertex-c", "vertex-b", "design")
 RESULTS = Path(__file__).parent / "results" / "reduction_digits.json"
 
 
@@ -98,7 +97,7 @@ def trained(name: str, net: Net, folder: Path, adam_steps: int) -> ReLUNetwork:
     return network
 
 
-def measure(name: str, net: Net, network: ReLUNetwork, modes: list[ReductionMode]) -> dict[str, Any]:
+def measure(name: str, net: Net, network: ReLUNetwork, modes: list[ExactMode]) -> dict[str, Any]:
     """Reduce in every mode and compare."""
     x, y, held_out, labels = digits(net.num_points)
     loss = float((network(x) - y).square().sum() / len(x) + net.penalty * network.squared_norm)
@@ -145,7 +144,7 @@ def main() -> None:
     parser.add_argument("--net", action="append", choices=list(NETS), help="default: 20:2000 and 60:2000")
     parser.add_argument("--mode", action="append", choices=list(MODES), help="default: all")
     parser.add_argument("--folder", type=Path, default=Path("runs/reduction_digits"))
-    parser.add_argument("--adam-steps", type=int, default=3000)
+    parser.add_argument("--adam-steps", type=int, default=300)
     arguments = parser.parse_args()
     known = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {"nets": []}
     nets = {entry["net"]: entry for entry in known["nets"]}

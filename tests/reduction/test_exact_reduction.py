@@ -8,6 +8,7 @@ from torch import nn
 from localmin.errors import InputError, ShapeError
 from localmin.networks import DeepLinear, ReLUNetwork
 from localmin.reduction import (
+    ExactMode,
     HomogeneousNetwork,
     ReductionSettings,
     bipartite_example,
@@ -15,18 +16,18 @@ from localmin.reduction import (
     replay,
     train_regularized,
 )
-from localmin.reduction.exact_reduction import ReductionMode
-from localmin.reduction.neuron_selection import VertexMode, path_network, vertex_selection, view_layer
+from localmin.reduction.neuron_selection import VertexMode, path_network, view_layer
 from localmin.reduction.projection import projected
+from localmin.reduction.vertex_problem import VertexProblem
 from localmin.testing.reduction_networks import as_sequential, random_network, random_points
 
-MODES: tuple[ReductionMode, ...] = ("design", "vertex-b", "vertex-c", "pair")
+MODES: tuple[ExactMode, ...] = ("design", "vertex-b", "vertex-c", "pair")
 
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("slope", [0.0, 0.2, -1.0])
-def test_outputs_norm_and_counts(mode: ReductionMode, bias: bool, slope: float) -> None:
+def test_outputs_norm_and_counts(mode: ExactMode, bias: bool, slope: float) -> None:
     network, points = random_network(4, 90, 80, 2, bias=bias, slope=slope), random_points(6, 4)
     result = reduce(network, points, mode=mode)
     reference = network(points)
@@ -43,7 +44,7 @@ def test_outputs_norm_and_counts(mode: ReductionMode, bias: bool, slope: float) 
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_again_does_not_increase_anything(mode: ReductionMode) -> None:
+def test_again_does_not_increase_anything(mode: ExactMode) -> None:
     network, points = random_network(4, 90, 80, 2), random_points(6, 4)
     once = reduce(network, points, mode=mode)
     twice = reduce(once.network, points, mode=mode)
@@ -53,7 +54,7 @@ def test_again_does_not_increase_anything(mode: ReductionMode) -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("num_examples", [2, 4, 6])
-def test_split_edges_come_back_to_exactly_the_number_needed(mode: ReductionMode, num_examples: int) -> None:
+def test_split_edges_come_back_to_exactly_the_number_needed(mode: ExactMode, num_examples: int) -> None:
     example = bipartite_example(num_examples)
     generator = torch.Generator().manual_seed(0)
     shares = torch.rand(6, len(example.incidence), generator=generator, dtype=torch.float64)
@@ -143,7 +144,7 @@ def test_recheck_finds_a_network_that_was_tampered_with() -> None:
 def test_the_path_of_a_vertex_step_keeps_outputs_and_never_raises_the_norm(mode: VertexMode) -> None:
     points = random_points(5, 4)
     network, _ = projected(random_network(4, 60, 2), points)
-    selection = vertex_selection(view_layer(network, points, 1), mode)
+    selection = VertexProblem.of(view_layer(network, points, 1), mode).solve()
     assert selection is not None
     reference = network(points)
     norms = []
@@ -172,7 +173,7 @@ def test_a_trained_network_shrinks_at_equal_outputs() -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_layers_that_say_nothing_vanish(mode: ReductionMode) -> None:
+def test_layers_that_say_nothing_vanish(mode: ExactMode) -> None:
     network, points = random_network(4, 30, 20, 2), random_points(5, 4)
     first = network.biases[0]
     assert first is not None
@@ -188,7 +189,7 @@ def test_layers_that_say_nothing_vanish(mode: ReductionMode) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_repeated_points_count_once(mode: ReductionMode) -> None:
+def test_repeated_points_count_once(mode: ExactMode) -> None:
     network, points = random_network(4, 60, 50, 2), random_points(5, 4)
     result = reduce(network, points.repeat(3, 1), mode=mode)
     assert result.bounds == reduce(network, points, mode=mode).bounds
@@ -210,10 +211,48 @@ def test_badly_scaled_neurons() -> None:
     assert result.norm_after < 1e-3 * result.norm_before
 
 
-def test_without_memory_vertex_steps_are_left_out() -> None:
+def test_too_little_memory_is_refused_or_said() -> None:
     network, points = random_network(4, 60, 2), random_points(5, 4)
-    result = reduce(network, points, mode="vertex-c", settings=ReductionSettings(max_memory_bytes=100))
-    assert result.widths_after[1] > 15
+    little = ReductionSettings(max_memory_bytes=100)
+    with pytest.raises(InputError, match=r"15 constraints on .* neurons.*truncated_rank_reduction"):
+        reduce(network, points, mode="vertex-c", settings=little)
+    result = reduce(network, points, settings=ReductionSettings(max_memory_bytes=100, max_design_steps=1))
+    assert any("left out: the vertex-b step of layer 1" in remark for remark in result.remarks)
+    assert result.recheck(network, points).holds
+
+
+def test_losses_are_those_of_the_two_networks() -> None:
+    network, points = random_network(4, 30, 2), random_points(5, 4)
+    targets = random_points(5, 2, seed=9)
+
+    def mean_square(outputs: torch.Tensor) -> torch.Tensor:
+        return (outputs - targets).square().sum() / len(targets)
+
+    result = reduce(network, points, loss=mean_square, penalty=0.3, extra_points=random_points(3, 4, seed=8))
+    for value, which in ((result.loss_before, network), (result.loss_after, result.network)):
+        expected = float(mean_square(which(points))) + 0.3 * which.squared_norm
+        assert value == pytest.approx(expected, rel=1e-12)
+    assert result.loss_after is not None
+    assert result.loss_before is not None
+    assert result.loss_after < result.loss_before
+    assert reduce(network, points).loss_before is None
+    with pytest.raises(InputError, match="belong together"):
+        reduce(network, points, loss=mean_square)
+
+
+def test_remarks_say_what_the_figures_do_not() -> None:
+    network, points = random_network(4, 30, 2), random_points(5, 4)
+    remarks = " ".join(reduce(network, points).remarks)
+    assert "no held-out points" in remarks
+    assert "weight decay" in remarks
+    plain = random_network(4, 30, 2, bias=False)
+    quiet = reduce(plain, points, held_out_points=random_points(3, 4, seed=1))
+    assert quiet.remarks == ()
+    narrow = reduce(random_network(4, 5, 3), random_points(40, 4))
+    assert any("not wider than" in remark for remark in narrow.remarks)
+    nearly_equal = torch.cat([points, points[:1] + 3e-11 * points[1:2]])
+    unclear = reduce(plain, nearly_equal)
+    assert any("not clear-cut" in remark for remark in unclear.remarks)
 
 
 def test_progress_is_told() -> None:
@@ -222,7 +261,7 @@ def test_progress_is_told() -> None:
         random_network(4, 30, 2),
         random_points(5, 4),
         mode="vertex-b",
-        progress=lambda *call: calls.append(call),
+        progress=lambda operation, layer, done, total: calls.append((operation, layer)),
     )
     assert calls[0] == ("project", 0)
     assert ("vertex-b", 1) in calls

@@ -19,6 +19,19 @@ def test_three_forms_of_the_norm(bias: bool) -> None:
     assert tight.representation_norm == pytest.approx(loose.representation_norm, rel=1e-9)
 
 
+def test_three_forms_of_the_loss() -> None:
+    network, points = random_network(7, 12, 11, 3), random_points(5, 7)
+
+    def loss(outputs: torch.Tensor) -> torch.Tensor:
+        return outputs.square().sum()
+
+    loose = representations(network, points).losses(loss, 0.3)
+    assert loose[0] == pytest.approx(float(loss(network(points))) + 0.3 * network.squared_norm)
+    assert loose[0] > loose[1] + 0.03
+    tight = representations(project(network, points).network, points).losses(loss, 0.3)
+    assert tight == pytest.approx([loose[1]] * 3, rel=1e-9)
+
+
 def test_layers_by_hand() -> None:
     network, points = random_network(7, 12, 3), random_points(5, 7)
     layers = representations(network, points).layers

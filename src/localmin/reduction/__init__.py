@@ -6,7 +6,7 @@ from localmin.reduction.block_optimality import BlockCertificate, LayerCertifica
 from localmin.reduction.bounds import NeuronBounds, neuron_bounds
 from localmin.reduction.caratheodory import Recombination, recombine
 from localmin.reduction.design import DesignProblem, DesignResult, solve_design
-from localmin.reduction.exact_reduction import ReductionSettings, reduce
+from localmin.reduction.exact_reduction import reduce
 from localmin.reduction.examples_in_closed_form import (
     BadMinimumExample,
     BipartiteExample,
@@ -20,6 +20,9 @@ from localmin.reduction.linear_network import minimal_linear_network
 from localmin.reduction.neuron_search import NeuronSearch, StrongestNeurons
 from localmin.reduction.neuron_selection import Selection
 from localmin.reduction.projection import Projection, balance, project
+from localmin.reduction.rank_decisions import ExactMode, RankDecision
+from localmin.reduction.reduction_plan import ReductionPlan, plan_reduction
+from localmin.reduction.reduction_steps import ReductionSettings
 from localmin.reduction.regularized_training import train_regularized
 from localmin.reduction.result import Recheck, Reduction, ReductionStep, replay
 from localmin.reduction.reweighting import Reweighting, reweight
@@ -34,6 +37,7 @@ __all__ = [
     "BlockReduction",
     "DesignProblem",
     "DesignResult",
+    "ExactMode",
     "HomogeneousNetwork",
     "LayerCertificate",
     "LayerForces",
@@ -42,9 +46,11 @@ __all__ = [
     "NeuronSearch",
     "Plateau",
     "Projection",
+    "RankDecision",
     "Recheck",
     "Recombination",
     "Reduction",
+    "ReductionPlan",
     "ReductionSettings",
     "ReductionStep",
     "Representations",
@@ -61,6 +67,7 @@ __all__ = [
     "minimal_linear_network",
     "neuron_balance",
     "neuron_bounds",
+    "plan_reduction",
     "plateau",
     "project",
     "recombine",

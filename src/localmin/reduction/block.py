@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from localmin.errors import InputError
-from localmin.reduction.exact_reduction import ReductionMode, ReductionSettings, reduce
+from localmin.reduction.exact_reduction import reduce
+from localmin.reduction.rank_decisions import ExactMode
+from localmin.reduction.reduction_steps import ReductionSettings
 from localmin.reduction.result import Reduction
 
 __all__ = ["BlockReduction", "reduce_block"]
@@ -33,7 +35,7 @@ def reduce_block(
     second: str,
     run: Callable[[nn.Module], object],
     *,
-    mode: ReductionMode = "design",
+    mode: ExactMode = "design",
     settings: ReductionSettings | None = None,
 ) -> BlockReduction:
     """Shrink the hidden layer between two linear layers of any model, such as a transformer's MLP.

@@ -1,5 +1,6 @@
 """Re-weighting the neurons of one layer: an L-optimal experimental design with a rigorous gap."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -72,6 +73,7 @@ def solve_design(
     gap_tolerance_relative: float = 1e-4,
     max_steps: int = 1000,
     accelerate: bool = True,
+    progress: Callable[[int, int], None] | None = None,
 ) -> DesignResult:
     """Minimise the design functional by multiplicative steps ``alpha_j <- alpha_j q_j``.
 
@@ -86,6 +88,7 @@ def solve_design(
             where all weights are too large.
         max_steps: Limit on evaluations of F.
         accelerate: Extrapolate.
+        progress: Called as ``progress(evaluations so far, max_steps)``.
 
     Returns:
         Weights with value, certified lower bound and history.
@@ -116,6 +119,8 @@ def solve_design(
         best_bound = max(best_bound, point.lower_bound)
         values.append(point.value)
         bounds.append(best_bound)
+        if progress is not None:
+            progress(len(values), max_steps)
     return DesignResult(
         point.weights, point.value, best_bound, tuple(values), tuple(bounds), point.optimality
     )

@@ -1,5 +1,6 @@
 """Hidden representations of a network, and its norm in weights, in representations and in covariances."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -51,6 +52,23 @@ class Representations:
     parameter_norm: float
     representation_norm: float
     covariance_norm: float
+
+    def losses(self, loss: Callable[[Tensor], Tensor], penalty: float) -> tuple[float, float, float]:
+        """Write the regularised loss in weights, in representations and in covariances.
+
+        All three share the unregularised loss, which sees the outputs only. The first is never below the
+        second, and equal to it after `project`; the last two are equal for homogeneous activations.
+
+        Args:
+            loss: Maps the outputs ``(n, n_L)`` to a scalar.
+            penalty: Factor of the squared norm.
+
+        Returns:
+            The three values.
+        """
+        shared = float(loss(self.layers[-1].preactivations))
+        norms = self.parameter_norm, self.representation_norm, self.covariance_norm
+        return shared + penalty * norms[0], shared + penalty * norms[1], shared + penalty * norms[2]
 
 
 def representations(model: ModelT, x: Float[Tensor, "n inputs"]) -> Representations:

@@ -1,5 +1,6 @@
-"""Choosing neurons of one hidden layer and their weights: vertices (modes A, B, C) and re-weighting."""
+"""Neurons of one hidden layer that stay, with their weights; re-weighting by an optimal design."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -7,7 +8,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from localmin.reduction.caratheodory import Solver, recombine
 from localmin.reduction.design import DesignProblem, DesignResult, solve_design
 from localmin.reduction.homogeneous_network import HomogeneousNetwork
 from localmin.reduction.projection import RANK_TOLERANCE_RELATIVE, minimal_norm_layer
@@ -19,16 +19,11 @@ __all__ = [
     "apply_selection",
     "design_selection",
     "path_network",
-    "vertex_selection",
     "view_layer",
+    "whitened_rows",
 ]
 
 VertexMode = Literal["pair", "vertex-b", "vertex-c"]
-
-# A Gram matrix shows dependence only up to the square root of rounding.
-_INDEPENDENT_RELATIVE = 1e-9
-# The null space and the work space need about twice the memory of the columns.
-_WORKSPACE_FACTOR = 2.5
 
 
 @dataclass(frozen=True)
@@ -92,52 +87,13 @@ def view_layer(network: HomogeneousNetwork, points: Float[Tensor, "n inputs"], l
     )
 
 
-def vertex_selection(
-    view: LayerView,
-    mode: VertexMode,
-    *,
-    solver: Solver = "auto",
-    max_memory_bytes: float = 8 * 2.0**30,
-) -> Selection | None:
-    """Choose as few neurons as Carathéodory's theorem gives for a mode, at no larger norm.
-
-    With ``r = rank sigma(Z_l)``, ``r_z = rank Z_l`` and ``r'`` the rank of the outgoing weights on the
-    points, at most this many neurons stay:
-    "pair" ``r_z (r_z+1)/2 + r (r+1)/2`` (both covariances kept), "vertex-c" ``r (r+1)/2`` (covariance of
-    the activations kept), "vertex-b" ``r' r - r'(r'-1)/2`` (next pre-activations kept; the outgoing
-    weights must be the smallest with these pre-activations).
-
-    Args:
-        view: The layer.
-        mode: What is kept.
-        solver: As in `recombine`.
-        max_memory_bytes: Above this the step is not tried.
-
-    Returns:
-        The selection; None if no neuron can go, or the step needs too much memory.
-
-    Source:
-        "pair": Jacot et al. 2022, Section on sparsity, N(N+1). "vertex-b" and "vertex-c": derived here.
-
-    Cost:
-        One singular value decomposition of the features, then `recombine`.
-    """
-    blocks, costs = _constraints(view, mode)
-    num_rows = sum(block.num_rows for block in blocks)
-    num_neurons = view.features.shape[1]
-    if num_neurons <= num_rows and _independent(blocks):
-        return None
-    if _WORKSPACE_FACTOR * 8 * num_rows * num_neurons > max_memory_bytes:
-        return None
-    columns = torch.cat([block.columns() for block in blocks])
-    result = recombine(columns, view.costs.new_ones(num_neurons), costs, solver=solver)
-    if len(result.indices) == num_neurons:
-        return None
-    return Selection(view.layer, result.indices, result.weights)
-
-
 def design_selection(
-    view: LayerView, *, max_steps: int, gap_tolerance_relative: float, drop_below_relative: tuple[float, ...]
+    view: LayerView,
+    *,
+    max_steps: int,
+    gap_tolerance_relative: float,
+    drop_below_relative: tuple[float, ...],
+    progress: Callable[[int, int], None] | None = None,
 ) -> tuple[list[Selection], DesignResult]:
     """Re-weight the neurons of a layer by an optimal design and drop those whose share vanishes.
 
@@ -147,6 +103,7 @@ def design_selection(
         gap_tolerance_relative: As in `solve_design`.
         drop_below_relative: Neurons whose cost ``a_j alpha_j`` is below this share of the largest are
             dropped; the next min-norm solve absorbs them.
+        progress: As in `solve_design`.
 
     Returns:
         One selection for each entry of ``drop_below_relative``, and the design with its certified gap.
@@ -155,11 +112,13 @@ def design_selection(
     if view.next_bias is not None:
         augmented = torch.cat([augmented, augmented.new_ones(1, augmented.shape[1])])
         outgoing = torch.cat([outgoing, view.next_bias[:, None]], dim=1)
-    left = _whitened(augmented)
+    left = whitened_rows(augmented)
     num_neurons = view.features.shape[1]
     bias = left[num_neurons] if view.next_bias is not None else left.new_zeros(left.shape[1])
     problem = DesignProblem(left[:num_neurons], bias, outgoing @ left, view.costs)
-    result = solve_design(problem, max_steps=max_steps, gap_tolerance_relative=gap_tolerance_relative)
+    result = solve_design(
+        problem, max_steps=max_steps, gap_tolerance_relative=gap_tolerance_relative, progress=progress
+    )
     share = result.weights * view.costs
     selections = []
     for threshold in drop_below_relative:
@@ -228,61 +187,22 @@ def _with_neurons(
     return network.with_layers({view.layer: incoming, view.layer + 1: (next_weight, next_bias)})
 
 
-@dataclass(frozen=True)
-class _SymmetricBlock:
-    """Constraints ``sum_j alpha_j p_j p_jᵀ`` and, where there are ``t_j``, ``sum_j alpha_j p_j t_jᵀ``."""
+def whitened_rows(
+    rows: Float[Tensor, "m n"], rank_tolerance_relative: float = RANK_TOLERANCE_RELATIVE
+) -> Float[Tensor, "m r"]:
+    """Turn rows into coordinates in which their covariance is the identity.
 
-    rows: Tensor
-    others: Tensor
+    Without this, directions of small variance, which the next min-norm solve amplifies, would be matched to
+    absolute accuracy only.
 
-    @property
-    def num_rows(self) -> int:
-        rank = self.rows.shape[1]
-        return rank * (rank + 1) // 2 + rank * self.others.shape[1]
+    Args:
+        rows: One row a neuron.
+        rank_tolerance_relative: Directions below this share of the largest singular value are left out.
 
-    def columns(self) -> Tensor:
-        rank = self.rows.shape[1]
-        first, second = torch.triu_indices(rank, rank)
-        factor = self.rows.new_full(first.shape, 2.0**0.5).masked_fill(first == second, 1.0)
-        symmetric = self.rows[:, first] * self.rows[:, second] * factor
-        mixed = (self.rows[:, :, None] * self.others[:, None, :]).flatten(1)
-        return torch.cat([symmetric, mixed], dim=1).T
-
-    def gram(self) -> Tensor:
-        inner = self.rows @ self.rows.T
-        result: Tensor = inner.square() + inner * (self.others @ self.others.T)
-        return result
-
-
-def _constraints(view: LayerView, mode: VertexMode) -> tuple[list[_SymmetricBlock], Tensor]:
-    whitened = _whitened(view.features.T)
-    none = whitened[:, :0]
-    if mode == "vertex-c":
-        return [_SymmetricBlock(whitened, none)], view.costs
-    if mode == "pair":
-        values = _whitened(view.preactivations.T)
-        return [_SymmetricBlock(whitened, none), _SymmetricBlock(values, values[:, :0])], view.costs
-    # w_out,j = G u_j, so that sum_j alpha_j w_out,j u_jᵀ = G sum_j alpha_j u_j u_jᵀ: turn the coordinates
-    # such that G looks at the first r' of them. What is left to keep is p pᵀ and p tᵀ, without redundancy.
-    gain = view.outgoing @ whitened
-    _, values, right = torch.linalg.svd(gain, full_matrices=True)
-    rank = int((values > RANK_TOLERANCE_RELATIVE * values[:1]).sum())
-    turned = whitened @ right.T
-    costs = view.costs + view.outgoing.square().sum(dim=0)
-    return [_SymmetricBlock(turned[:, :rank], turned[:, rank:])], costs
-
-
-def _whitened(rows: Tensor) -> Tensor:
+    Returns:
+        Orthonormal columns that span the columns of ``rows``.
+    """
     left: Tensor
     left, values, _ = torch.linalg.svd(rows, full_matrices=False)
-    rank = int((values > RANK_TOLERANCE_RELATIVE * values[:1]).sum())
+    rank = int((values > rank_tolerance_relative * values[:1]).sum())
     return left[:, :rank]
-
-
-def _independent(blocks: list[_SymmetricBlock]) -> bool:
-    gram = torch.stack([block.gram() for block in blocks]).sum(dim=0)
-    lengths = gram.diagonal().sqrt()
-    if bool((lengths == 0).any()):
-        return False
-    smallest = torch.linalg.eigvalsh(gram / torch.outer(lengths, lengths))[0]
-    return bool(smallest > _INDEPENDENT_RELATIVE)

@@ -14,6 +14,7 @@ from localmin.errors import InputError
 from localmin.reduction.homogeneous_network import HomogeneousNetwork, ModelT, read_model, read_points
 from localmin.reduction.neuron_selection import Selection, apply_selection
 from localmin.reduction.projection import projected
+from localmin.reduction.rank_decisions import RankDecision
 
 __all__ = ["Recheck", "Reduction", "ReductionStep", "replay"]
 
@@ -86,7 +87,9 @@ class Reduction(Generic[ModelT]):
         num_parameters_after: Number after.
         norm_before: Squared norm of all parameters before; with a penalty of ``lambda`` times this, the
             training loss changes by ``lambda (norm_after - norm_before)``.
-        norm_after: Squared norm after; never larger.
+        norm_after: Squared norm after; never larger (up to rounding, 1e-12 relative).
+        loss_before: Regularised loss before; None without a loss.
+        loss_after: Regularised loss after.
         max_output_change: Largest absolute change of an output on the points, in float64.
         max_output_change_relative: The same over the largest absolute output.
         max_output_change_stored: Largest change with the reduced weights rounded to the model's dtype.
@@ -95,7 +98,9 @@ class Reduction(Generic[ModelT]):
         num_points: Points on which outputs are kept, extra points included.
         bounds: For each hidden layer the largest number of neurons that the mode's theorem allows, from the
             numerical ranks of the original.
+        ranks: How the numerical rank of what feeds each layer was decided.
         steps: Every step in order.
+        remarks: What the figures do not show: absent drift, steps left out, ranks that are not clear-cut.
         seconds: Wall-clock time.
     """
 
@@ -107,13 +112,17 @@ class Reduction(Generic[ModelT]):
     num_parameters_after: int
     norm_before: float
     norm_after: float
+    loss_before: float | None
+    loss_after: float | None
     max_output_change: float
     max_output_change_relative: float
     max_output_change_stored: float
     drift_relative: float | None
     num_points: int
     bounds: tuple[int, ...]
+    ranks: tuple[RankDecision, ...]
     steps: tuple[ReductionStep, ...]
+    remarks: tuple[str, ...]
     seconds: float
 
     def recheck(
@@ -144,7 +153,8 @@ class Reduction(Generic[ModelT]):
 
     def to_dict(self) -> dict[str, Any]:
         """Convert to plain values; the network is left out, see `save`."""
-        plain = {name: value for name, value in vars(self).items() if name not in {"network", "steps"}}
+        plain = {name: value for name, value in vars(self).items() if name != "network"}
+        plain["ranks"] = [decision.to_dict() for decision in self.ranks]
         plain["steps"] = [step.to_dict() for step in self.steps]
         return {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
 
