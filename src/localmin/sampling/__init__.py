@@ -4,6 +4,7 @@ The path of the main job: `run_features` -> `FeatureTable` -> `PolicySpace` -> w
 engine -> `pick_top` -> `guard` -> `final_arm` -> `SearchResult`.
 """
 
+from localmin.sampling.block_sampler import BlockSampler
 from localmin.sampling.class_weights import class_balanced_weights
 from localmin.sampling.features import example_features
 from localmin.sampling.forms import get_form
@@ -15,16 +16,19 @@ from localmin.sampling.settings import PRESETS, SearchSettings, preset_settings
 from localmin.sampling.stored import StoredRun, load_result
 from localmin.sampling.transfer import train
 from localmin.sampling.transforms import Transform, fit_transform
+from localmin.sampling.weight_index import WeightIndex
 from localmin.sampling.weighted_sampler import WeightedSampler
 
 __all__ = [
     "PRESETS",
+    "BlockSampler",
     "Policy",
     "PolicySpace",
     "SearchResult",
     "SearchSettings",
     "StoredRun",
     "Transform",
+    "WeightIndex",
     "WeightedSampler",
     "class_balanced_weights",
     "example_features",
