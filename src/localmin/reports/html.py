@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from localmin.errors import LocalminError, RunFolderError
 from localmin.reports.page import render_page
 from localmin.reports.run_data import load_run
 from localmin.tasks.storage import write_text
@@ -11,6 +12,8 @@ from localmin.tasks.storage import write_text
 __all__ = ["write_report"]
 
 _NAME = "report.html"
+# What values of a wrong kind in files that were damaged or edited by hand lead to; --debug shows where.
+_UNFIT = (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError)
 
 
 def write_report(run: str | Path) -> Path:
@@ -26,9 +29,20 @@ def write_report(run: str | Path) -> Path:
         The page.
 
     Raises:
-        RunFolderError: If the folder holds no finished search or cannot be written.
+        RunFolderError: If the folder holds no finished search, its files do not fit together, or it cannot
+            be written.
+        LocalminError: What else reading the files can raise.
     """
     folder = Path(run)
+    try:
+        content = render_page(load_run(folder))
+    except LocalminError:
+        raise
+    except _UNFIT as error:
+        raise RunFolderError(
+            f"the files of {folder} do not fit together ({type(error).__name__}: {error}); repeat the run's "
+            "command to write them anew"
+        ) from error
     page = folder / _NAME
-    write_text(page, render_page(load_run(folder)))
+    write_text(page, content)
     return page

@@ -117,6 +117,7 @@ def load_run(folder: Path) -> RunData:
     result = Result(check_result(read_json(folder / "result.json"), name=str(folder / "result.json")))
     arrays = read_tensors(folder / "features.safetensors")
     try:
+        _check_arrays(arrays, result)
         table = FeatureTable(
             FEATURES,
             arrays["features"],
@@ -139,6 +140,19 @@ def load_run(folder: Path) -> RunData:
         ) from None
 
 
+def _check_arrays(arrays: dict[str, Tensor], result: Result) -> None:
+    """Refuse labels and sizes that cannot be, before they ask for memory that is not there."""
+    count, classes = len(arrays["labels"]), int(result[f"{shown_seed(result)}.task.num_classes"])
+    for name in ("features", "gradient", "predictions", "candidate_weights"):
+        if len(arrays[name]) != count:
+            raise RunFolderError(
+                f"features.safetensors is damaged: {len(arrays[name])} {name}, {count} labels"
+            )
+    for name in ("labels", "clean_labels"):
+        if name in arrays and not bool(((arrays[name] >= 0) & (arrays[name] < classes)).all()):
+            raise RunFolderError(f"features.safetensors is damaged: {name} outside 0 to {classes - 1}")
+
+
 def check_result(content: object, *, name: str) -> dict[str, object]:
     """Refuse what is not the result of a search.
 
@@ -154,6 +168,10 @@ def check_result(content: object, *, name: str) -> dict[str, object]:
     """
     if not isinstance(content, dict) or "per_seed" not in content or "schema" not in content:
         raise RunFolderError(f"{name} is not the result of a search; `localmin search` writes one")
+    if not isinstance(content["schema"], int):
+        raise RunFolderError(
+            f"{name} is damaged (schema {content['schema']!r:.40}); repeat the search command"
+        )
     if content["schema"] > SCHEMA:
         raise RunFolderError(
             f"{name} was written by a newer localmin (schema {content['schema']}); upgrade localmin"

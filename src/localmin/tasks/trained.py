@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,11 @@ from torch import Tensor, nn
 
 from localmin.errors import InputError, RunFolderError
 from localmin.tasks.factories import is_factory
+from localmin.tasks.recipe import Recipe
 from localmin.tasks.request import TaskRequest
 from localmin.tasks.run_folder import fingerprint
 from localmin.tasks.storage import read_json, read_tensors, write_json
+from localmin.tasks.stored_fields import from_stored
 from localmin.tasks.task import Task
 
 __all__ = ["TrainedModel", "open_trained", "write_request"]
@@ -23,6 +25,12 @@ _REQUEST = "task.json"
 _RUN_FILES = ("model.safetensors", "model.json", "result.json")
 # torch's own formats; safetensors is preferred and needs no unpickling.
 _TORCH_SUFFIXES = (".pt", ".pth", ".bin")
+
+
+@dataclass(frozen=True)
+class _StoredRequest:
+    request: dict[str, Any]
+    seed: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,17 +142,12 @@ def _from_run(folder: Path, request: TaskRequest | None, seed: int) -> TrainedMo
 
 
 def _read_request(path: Path) -> tuple[TaskRequest, int]:
-    content = read_json(path)
-    try:
-        stored, seed = dict(content["request"]), int(content["seed"])
-        unknown = set(stored) - {field.name for field in fields(TaskRequest)}
-        if unknown:
-            raise RunFolderError(f"{path} was written by a newer localmin ({', '.join(sorted(unknown))})")
-        return TaskRequest(**stored), seed
-    except (KeyError, TypeError, ValueError) as error:
-        if isinstance(error, RunFolderError):
-            raise
-        raise RunFolderError(f"{path} is damaged ({error}); repeat the command of the run") from None
+    stored = from_stored(_StoredRequest, read_json(path), path)
+    request = from_stored(TaskRequest, stored.request, path)
+    from_stored(
+        Recipe, {key: value for key, value in (request.recipe or {}).items() if value is not None}, path
+    )
+    return request, stored.seed
 
 
 def _check_same_data(folder: Path, task: Task) -> None:
