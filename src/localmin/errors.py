@@ -11,6 +11,7 @@ __all__ = [
     "MissingDependencyError",
     "RunFolderError",
     "ShapeError",
+    "WorkerError",
 ]
 
 
@@ -36,3 +37,7 @@ class RunFolderError(InputError):
 
 class MissingDependencyError(LocalminError, ImportError):
     """An optional dependency is needed and is not installed."""
+
+
+class WorkerError(LocalminError, RuntimeError):
+    """Processes, machines or a database that a search was spread over do not do their work."""

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from localmin.sampling.context import SearchContext, has_convolutions, wanted_class_mix
+from localmin.sampling.execution import InProcess, Stages
 from localmin.sampling.feature_table import FeatureTable, table_from_sums
 from localmin.sampling.progress import EpochMeter, Silent
 from localmin.sampling.settings import SearchSettings
@@ -76,13 +77,16 @@ def tiny_task(
 
 def context_of(task: Task, *, seed: int = 0, settings: SearchSettings | None = None) -> SearchContext:
     mix = wanted_class_mix(task)
+    stages = Stages(RunFolder(None, {}), InProcess())
+    meter = EpochMeter(Silent(), len(task.train))
+    stages.executor.use(task, device=torch.device("cpu"), on_draws=meter.draws)
     return SearchContext(
         task=task,
         settings=settings or SearchSettings(),
         seed=seed,
-        folder=RunFolder(None, {}),
+        stages=stages,
         device=torch.device("cpu"),
-        meter=EpochMeter(Silent(), len(task.train)),
+        meter=meter,
         class_prior=mix is not None,
         score_weights=ScoreWeights.for_task(task, mix),
         convolutional=has_convolutions(task),

@@ -103,7 +103,7 @@ def test_a_guard_training_that_fails_refuses_and_says_which(
         is_uniform = bool((weights == weights[0]).all())
         return replace(outcome, status="diverged") if is_uniform == (broken == "uniform") else outcome
 
-    monkeypatch.setattr("localmin.sampling.guard.run_trial", flaky)
+    monkeypatch.setattr("localmin.sampling.execution.in_process.run_trial", flaky)
     verdict = guard(make_context(make_task()), torch.linspace(0.1, 1, 160).double(), is_uniform=False)
     assert not verdict.accepted
     assert verdict.reason == f"in the guard the {broken} diverged"

@@ -13,7 +13,15 @@ from localmin.sampling.engines import Observation
 from localmin.sampling.feature_table import FeatureTable
 from localmin.sampling.forms import get_form
 from localmin.sampling.policy import PolicySpace
-from localmin.sampling.rounds import RoundRunner, RoundState, Trial, nearest_cuts, pick_top, run_round
+from localmin.sampling.rounds import (
+    Candidate,
+    RoundRunner,
+    RoundState,
+    Trial,
+    nearest_cuts,
+    pick_top,
+    run_round,
+)
 from localmin.sampling.settings import SearchSettings
 from localmin.sampling.surrogate import SamplerProcess, embed
 from localmin.sampling.trial import TrialOutcome, TrialPlan, cross_fit_folds
@@ -149,10 +157,10 @@ def test_samplers_with_too_few_examples_are_rejected_untried(
     task = make_task(recipe={"batch_size": 40})
     context = make_context(task, settings=SearchSettings(cuts=CUTS))
     runner = make_runner(task, context, make_table(160), name="a")
-    trial = runner.attempt(runner.space.form.cut(0.15), "cut", 0.15)
+    (trial,) = runner.attempt([Candidate(runner.space.form.cut(0.15), "cut", 0.15)])
     assert (trial.status, trial.score, trial.epochs) == ("rejected", 0.0, 0.0)
     assert 0 < trial.num_effective < 40
-    runner.attempt(runner.space.form.uniform(), "uniform")
+    runner.attempt([Candidate(runner.space.form.uniform(), "uniform")])
     assert np.isneginf(runner.state.posterior_means()[0])
     runner.search(2)
     assert [t.status for t in runner.state.trials[2:]] == ["done", "done"]
@@ -169,10 +177,10 @@ def test_a_bump_that_misses_every_example_is_rejected(
     runner = make_runner(task, make_context(task), flat, name="a")
     z = torch.zeros(10, dtype=torch.float64)
     z[9] = 1
-    trial = runner.attempt(z, "search")
+    (trial,) = runner.attempt([Candidate(z, "search")])
     assert (trial.status, trial.num_effective) == ("rejected", 0.0)
     assert bool(torch.isfinite(runner.state.observations[0].point).all())
-    runner.attempt(runner.space.form.uniform(), "uniform")
+    runner.attempt([Candidate(runner.space.form.uniform(), "uniform")])
     assert np.isfinite(runner.state.posterior_means()[1])
 
 
@@ -186,7 +194,7 @@ def test_proposals_that_are_all_refused_end_the_search_quietly(
     def explode(*arguments: Any, **options: Any) -> TrialOutcome:
         return TrialOutcome(nothing, nothing, nothing, 40, "diverged")
 
-    monkeypatch.setattr("localmin.sampling.rounds.run_trial", explode)
+    monkeypatch.setattr("localmin.sampling.execution.in_process.run_trial", explode)
     run_round(runner, best_before=None, prior=0.0, steps=3)
     assert {trial.status for trial in runner.state.trials} == {"diverged"}
     assert len(runner.state.trials) == len(SearchSettings().cuts)
@@ -198,7 +206,7 @@ def test_large_sets_are_looked_at_through_a_sample(
     monkeypatch.setattr("localmin.sampling.rounds._MAX_EMBEDDED", 50)
     task = make_task()
     runner = make_runner(task, make_context(task), make_table(160))
-    runner.attempt(runner.space.form.cut(0.5), "cut", 0.5)
+    runner.attempt([Candidate(runner.space.form.cut(0.5), "cut", 0.5)])
     point = runner.state.observations[0].point
     assert point.shape == (50,)
     assert float(point.square().sum()) == pytest.approx(1.0)

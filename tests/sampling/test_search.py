@@ -135,23 +135,29 @@ def test_a_search_killed_at_every_stage_ends_as_if_it_had_not_been(
     whole = search(task, seed=0, settings=settings, out=tmp_path / "whole")
     in_memory = search(task, seed=0, settings=settings)
     assert contents(in_memory) == contents(whole)
-    real = RunFolder.once
+    real_stored, real_keep = RunFolder.stored, RunFolder.keep
     stages: list[str] = []
 
-    def killed(self: RunFolder, name: str, compute: Callable[[], Any]) -> Any:
-        def one_stage_a_life() -> Any:
-            if late:
-                compute()  # all the work is done, nothing of it is written
+    def once_a_life(name: str) -> None:
+        if name not in stages:
+            stages.append(name)
             raise Killed
 
-        fresh = name not in stages
-        if fresh:
-            stages.append(name)
-        return real(self, name, one_stage_a_life if fresh else compute)
+    def stored(self: RunFolder, name: str) -> Any:
+        found = real_stored(self, name)
+        if found is None and not late:
+            once_a_life(name)
+        return found
+
+    def keep(self: RunFolder, name: str, stage: Any) -> Any:
+        if late:  # all the work is done, nothing of it is written
+            once_a_life(name)
+        return real_keep(self, name, stage)
 
     lives = 0
     with monkeypatch.context() as patch:
-        patch.setattr(RunFolder, "once", killed)
+        patch.setattr(RunFolder, "stored", stored)
+        patch.setattr(RunFolder, "keep", keep)
         while True:
             lives += 1
             try:
@@ -339,7 +345,7 @@ def test_trials_that_fail_leave_a_result_that_json_can_hold(
         outcome = real(*arguments, **options)
         return outcome if calls % 2 else replace(outcome, status="diverged")
 
-    monkeypatch.setattr("localmin.sampling.rounds.run_trial", flaky)
+    monkeypatch.setattr("localmin.sampling.execution.in_process.run_trial", flaky)
     result = search(noisy(make_task), settings=SMALL)
     failed = [trial.number for trial in result.trials if trial.status == "diverged"]
     assert len(failed) == 4
@@ -353,7 +359,8 @@ def test_when_every_trial_fails_uniform_is_recommended(
 ) -> None:
     real = run_trial
     monkeypatch.setattr(
-        "localmin.sampling.rounds.run_trial", lambda *a, **k: replace(real(*a, **k), status="diverged")
+        "localmin.sampling.execution.in_process.run_trial",
+        lambda *a, **k: replace(real(*a, **k), status="diverged"),
     )
     for settings in (SMALL, QUICK):
         result = search(noisy(make_task), settings=settings)

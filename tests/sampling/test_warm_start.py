@@ -66,7 +66,7 @@ def gate(
         looks[160:] = 1
         return TrialOutcome(hits, hits, looks, plan.num_draws, status if is_cut else "done")
 
-    monkeypatch.setattr("localmin.sampling.warm_start.run_trial", pilot)
+    monkeypatch.setattr("localmin.sampling.execution.in_process.run_trial", pilot)
     plan = TrialPlan((torch.arange(160),), 2, seed=0)
     return gated_plan(context, space, plan, spent=spent), lengths
 

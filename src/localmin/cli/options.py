@@ -30,6 +30,7 @@ __all__ = [
     "Out",
     "Test",
     "Threads",
+    "Workers",
     "parse_seeds",
 ]
 
@@ -67,6 +68,10 @@ MetricName = Annotated[str | None, typer.Option(metavar="NAME", help="accuracy o
 Form = Annotated[str | None, typer.Option(metavar="FORM", help="Policy form: a, b, d or e.")]
 Device = Annotated[str, typer.Option(metavar="DEVICE", help="cpu, cuda or auto.")]
 Threads = Annotated[int | None, typer.Option(metavar="N", help="Threads of torch on the CPU.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(metavar="W", help="Run trials in W processes, of --threads threads each (default 1)."),
+]
 Out = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="Run folder; repeating the command continues an interrupted run."),

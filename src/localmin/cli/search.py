@@ -44,12 +44,14 @@ def search(
     rounds: Annotated[int | None, typer.Option(metavar="R", help="Rounds; features are new in each.")] = None,
     device: options.Device = "cpu",
     threads: options.Threads = None,
+    workers: options.Workers = None,
     out: options.Out = None,
     as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
     """Search a data sampler for DATA, train with it, and show what it bought."""
     del debug  # read by the program before commands are
+    from localmin.cli.execution import open_executor
     from localmin.cli.session import choose_device, default_folder, open_request, use_threads
     from localmin.cli.terminal_progress import TerminalProgress, stderr_console
     from localmin.sampling.seeds import search_seeds
@@ -68,16 +70,18 @@ def search(
     )  # fmt: skip
     make_task = open_request(request, console)
     folder = out or default_folder(data, preset, request, settings, chosen_seeds)
-    summary, _ = search_seeds(
-        make_task,
-        chosen_seeds,
-        settings=settings,
-        command=" ".join(["localmin", *sys.argv[1:]]),
-        request=request,
-        out=folder,
-        device=choose_device(device),
-        progress=TerminalProgress(console, data),
-    )
+    with open_executor(workers, threads=threads) as executor:
+        summary, _ = search_seeds(
+            make_task,
+            chosen_seeds,
+            settings=settings,
+            command=" ".join(["localmin", *sys.argv[1:]]),
+            request=request,
+            out=folder,
+            device=choose_device(device),
+            executor=executor,
+            progress=TerminalProgress(console, data),
+        )
     if as_json:
         print(json.dumps(summary, allow_nan=False))
         return

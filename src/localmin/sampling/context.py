@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from localmin.errors import DataError, InputError
+from localmin.sampling.execution import Stages
 from localmin.sampling.forms import get_form
 from localmin.sampling.progress import EpochMeter
 from localmin.sampling.settings import SearchSettings
@@ -32,7 +33,7 @@ class SearchContext:
         task: Its data may stay on the CPU whatever the device.
         settings: Of the search.
         seed: Of everything random.
-        folder: Keeps finished stages.
+        stages: Finished ones are read, others are computed, trials wherever they run.
         device: Where networks are trained.
         meter: Hears of epochs done.
         class_prior: Whether one of the ten numbers is the exponent of a class prior.
@@ -43,7 +44,7 @@ class SearchContext:
     task: Task
     settings: SearchSettings
     seed: int
-    folder: RunFolder
+    stages: Stages
     device: torch.device
     meter: EpochMeter
     class_prior: bool
@@ -57,6 +58,11 @@ class SearchContext:
     def epochs(self, share: float) -> int:
         """Turn a share of a training into epochs, at least 1."""
         return max(1, round(share * self.task.epochs))
+
+    @property
+    def folder(self) -> RunFolder:
+        """The run folder."""
+        return self.stages.folder
 
     @property
     def model_seed(self) -> int:

@@ -7,9 +7,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from localmin.sampling.context import SearchContext
+from localmin.sampling.execution import TrialRequest, TrialStage
 from localmin.sampling.result import Guard
 from localmin.sampling.rounds import RoundState
-from localmin.sampling.trial import TrialOutcome, TrialPlan, cross_fit_folds, run_trial
+from localmin.sampling.trial import TrialOutcome, TrialPlan, cross_fit_folds
 from localmin.tasks.run_folder import Stage
 
 __all__ = ["guard", "guard_kind", "guard_plan", "safe_rule"]
@@ -66,13 +67,9 @@ def guard(context: SearchContext, weights: Float[Tensor, " n"], *, is_uniform: b
     if kind == "none":
         return Guard(kind, True, None, None, 0.0, "no guard was asked for")
     plan = guard_plan(context, kind)
-    ones = torch.ones_like(weights)
 
-    def compute() -> Stage:
-        candidate = run_trial(
-            context.task, weights, plan, device=context.device, on_draws=context.meter.draws
-        )
-        uniform = run_trial(context.task, ones, plan, device=context.device, on_draws=context.meter.draws)
+    def assemble(outcomes: list[TrialOutcome]) -> Stage:
+        candidate, uniform = outcomes
         epochs = (candidate.num_draws + uniform.num_draws) / len(weights)
         for name, outcome in (("candidate", candidate), ("uniform", uniform)):
             if outcome.status != "done":
@@ -81,7 +78,11 @@ def guard(context: SearchContext, weights: Float[Tensor, " n"], *, is_uniform: b
         difference, error = context.score_weights.paired_difference(candidate, uniform)
         return {"difference": difference, "se": error, "epochs": epochs, "status": "done"}, {}
 
-    content, _ = context.folder.once("guard", compute)
+    requests = (
+        TrialRequest("guard-candidate", weights, plan),
+        TrialRequest("guard-uniform", torch.ones_like(weights), plan),
+    )
+    ((content, _),) = context.stages.trials([TrialStage("guard", requests, assemble)])
     difference, error, epochs = content["difference"], content["se"], content["epochs"]
     if difference is None:
         return Guard(kind, False, None, None, epochs, f"in the guard the {content['status']}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -12,19 +13,20 @@ from torch import Tensor
 
 from localmin.sampling.context import SearchContext
 from localmin.sampling.engines import Observation, make_engine
+from localmin.sampling.execution import TrialRequest, TrialStage
 from localmin.sampling.feature_run import FeatureSource, run_features
 from localmin.sampling.feature_table import FeatureTable
 from localmin.sampling.forms import Form
 from localmin.sampling.policy import PolicySpace
 from localmin.sampling.settings import thinned_cuts
 from localmin.sampling.surrogate import SamplerProcess, embed
-from localmin.sampling.trial import TrialOutcome, TrialPlan, run_trial
+from localmin.sampling.trial import TrialOutcome, TrialPlan, untried
 from localmin.sampling.trial_log import TrialLog
 from localmin.sampling.weight_table import effective_sample_size
 from localmin.tasks.run_folder import Stage
 from localmin.tasks.training import Start
 
-__all__ = ["FeatureStage", "RoundState", "Trial", "feature_stage", "pick_top", "run_round"]
+__all__ = ["Candidate", "FeatureStage", "RoundState", "Trial", "feature_stage", "pick_top", "run_round"]
 
 TrialKind = Literal["uniform", "cut", "class-prior", "search"]
 
@@ -64,6 +66,21 @@ class Trial:
     def to_dict(self) -> dict[str, Any]:
         """List the values, for JSON."""
         return asdict(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A sampler that is to be tried.
+
+    Args:
+        z: The ten numbers.
+        kind: As in `Trial`.
+        cut: Place of the cut, for cuts.
+    """
+
+    z: Float[Tensor, " k"]
+    kind: TrialKind
+    cut: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +151,7 @@ def feature_stage(context: SearchContext, number: int, weights: Float[Tensor, " 
         epochs = trained.num_draws / len(task.train)
         return {"names": list(table.names), "source": table.source, "epochs": epochs}, tensors
 
-    content, tensors = context.folder.once(name, compute)
+    content, tensors = context.stages.once(name, compute)
     parts = {key.removeprefix("table."): value for key, value in tensors.items() if key.startswith("table.")}
     model = {key.removeprefix("model."): value for key, value in tensors.items() if key.startswith("model.")}
     table = FeatureTable.from_tensors(parts, tuple(content["names"]), content["source"])
@@ -162,30 +179,50 @@ class RoundRunner:
             self.looked_at = torch.arange(n)
         self.thin_space = self.space.thinned(self.looked_at)
 
-    def attempt(self, z: Float[Tensor, " k"], kind: TrialKind, cut: float | None = None) -> Trial:
-        """Try one sampler and remember it."""
-        context, number = self.context, len(self.state.trials)
-        z = self.space.form.canonical(z.clamp(0, 1))
-        weights = self.space.weights(z)
+    def attempt(self, candidates: Sequence[Candidate]) -> list[Trial]:
+        """Try samplers, all at once where there is room, and remember them in the order given."""
+        first = len(self.state.trials)
+        stages = [self._stage(first + place, candidate) for place, candidate in enumerate(candidates)]
+        found = self.context.stages.trials(stages)
+        return [self._remember(candidate, stage) for candidate, stage in zip(candidates, found, strict=True)]
+
+    def _weights(self, candidate: Candidate) -> Float[Tensor, " n"]:
+        return self.space.weights(self._canonical(candidate.z))
+
+    def _canonical(self, z: Float[Tensor, " k"]) -> Float[Tensor, " k"]:
+        return self.space.form.canonical(z.clamp(0, 1))
+
+    def _stage(self, number: int, candidate: Candidate) -> TrialStage:
+        context, name = self.context, f"trial-{number:03d}"
+        z, weights = self._canonical(candidate.z), self._weights(candidate)
         # A narrow bump may miss every example where many share one feature value.
         effective = effective_sample_size(weights) if bool(weights.any()) else 0.0
+        rejected = effective < context.min_effective
+        pilot = None if candidate.cut is None else self.pilots.get(candidate.cut)
+        known = untried(context.task) if rejected else pilot
 
-        def compute() -> Stage:
-            outcome = self._run(weights, effective, cut)
+        def assemble(outcomes: list[TrialOutcome]) -> Stage:
+            outcome = outcomes[0] if known is None else known
             score, error = context.score_weights.score(outcome)
             trial = Trial(
-                number, self.number, kind, tuple(z.tolist()), score, error, effective,
-                outcome.num_draws / len(context.task.train), outcome.status, cut,
+                number, self.number, candidate.kind, tuple(z.tolist()), score, error, effective,
+                outcome.num_draws / len(context.task.train), outcome.status, candidate.cut,
             )  # fmt: skip
             kept, arrays = outcome.to_stage()
             return {"trial": trial.to_dict(), "outcome": kept}, arrays
 
-        content, arrays = context.folder.once(f"trial-{number:03d}", compute)
+        requests = (TrialRequest(name, weights, self.plan),) if known is None else ()
+        return TrialStage(name, requests, assemble)
+
+    def _remember(self, candidate: Candidate, stage: Stage) -> Trial:
+        content, arrays = stage
         trial = Trial(**(content["trial"] | {"z": tuple(content["trial"]["z"])}))
         outcome = TrialOutcome.from_stage(content["outcome"], arrays)
-        if cut is not None and trial.status != "rejected":
-            self.pilots.pop(cut, None)
-        point = torch.from_numpy(embed(weights[self.looked_at].numpy()[None])[0])
+        if candidate.cut is not None and trial.status != "rejected":
+            self.pilots.pop(candidate.cut, None)
+        weights = self._weights(candidate)[self.looked_at]
+        point = torch.from_numpy(embed(weights.numpy()[None])[0])
+        z = self._canonical(candidate.z)
         self.state.trials.append(trial)
         self.state.outcomes.append(outcome)
         self.state.observations.append(Observation(z, point, trial.score, trial.standard_error))
@@ -194,21 +231,6 @@ class RoundRunner:
         }
         self.log.record(list(trial.z), trial.score, attributes)
         return trial
-
-    def _run(self, weights: Float[Tensor, " n"], effective: float, cut: float | None) -> TrialOutcome:
-        n, v = len(self.context.task.train), len(self.context.task.validation)
-        if effective < self.context.min_effective:
-            nothing = torch.zeros(n + v, dtype=torch.float64)
-            return TrialOutcome(nothing, nothing.clone(), nothing.clone(), 0, "rejected")
-        if cut is not None and cut in self.pilots:
-            return self.pilots[cut]
-        return run_trial(
-            self.context.task,
-            weights,
-            self.plan,
-            device=self.context.device,
-            on_draws=self.context.meter.draws,
-        )
 
     def search(self, steps: int) -> None:
         """Let the engine propose, in batches, and try what it proposes."""
@@ -229,8 +251,8 @@ class RoundRunner:
             ]
             if not known:
                 return
-            for z in engine.ask(self.thin_space, known, batch):
-                self.attempt(z, "search")
+            # How many are asked for at once is a setting: the number of workers must not show.
+            self.attempt([Candidate(z, "search") for z in engine.ask(self.thin_space, known, batch)])
             left -= batch
 
 
@@ -251,25 +273,24 @@ def run_round(
     """
     first = len(runner.state.trials)
     design = _design(runner, best_before, prior, limit)
-    for z, kind, cut in design:
-        runner.attempt(z, kind, cut)
+    runner.attempt(design)
     runner.search(steps if limit is None else min(steps, limit - len(design)))
     return list(range(first, len(runner.state.trials)))
 
 
 def _design(
     runner: RoundRunner, best_before: Trial | None, prior: float, limit: int | None
-) -> list[tuple[Tensor, TrialKind, float | None]]:
+) -> list[Candidate]:
     settings, form = runner.context.settings, runner.space.form
     if best_before is not None:
         cuts = nearest_cuts(settings.cuts, best_before.cut, settings.refresh_cuts)
-        return [(form.cut(cut, prior=prior), "cut", cut) for cut in cuts[:limit]]
+        return [Candidate(form.cut(cut, prior=prior), "cut", cut) for cut in cuts[:limit]]
     count = len(settings.cuts) if limit is None else min(limit, len(settings.cuts))
     uniform, *others = thinned_cuts(settings.cuts, count)
-    design: list[tuple[Tensor, TrialKind, float | None]] = [(form.cut(uniform), "uniform", uniform)]
-    design += [(form.cut(cut), "cut", cut) for cut in others]
+    design = [Candidate(form.cut(uniform), "uniform", uniform)]
+    design += [Candidate(form.cut(cut), "cut", cut) for cut in others]
     if form.has_prior:
-        design += [(form.cut(uniform, prior=value), "class-prior", None) for value in _PRIOR_DESIGN]
+        design += [Candidate(form.cut(uniform, prior=value), "class-prior") for value in _PRIOR_DESIGN]
     return design[:limit]
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from torch import Tensor, nn
 from localmin.errors import DataError, InputError
 from localmin.sampling.context import SearchContext, check_task, has_convolutions, wanted_class_mix
 from localmin.sampling.drop_report import make_drop_report
+from localmin.sampling.execution import InProcess, ProcessPool, Stages, TrialExecutor
 from localmin.sampling.final_training import final_arm, oracle_weights
 from localmin.sampling.forms import get_form
 from localmin.sampling.guard import guard, guard_kind, safe_rule
@@ -54,6 +57,8 @@ def search(
     settings: SearchSettings | None = None,
     out: str | Path | None = None,
     device: torch.device | str = "cpu",
+    workers: int | None = None,
+    executor: TrialExecutor | None = None,
     progress: SearchProgress | None = None,
     **changes: Any,
 ) -> SearchResult:
@@ -68,6 +73,10 @@ def search(
         settings: Complete settings, in place of preset, trials and changes, which must not be given then.
         out: Run folder; a search that was killed goes on there. None keeps nothing on disk.
         device: Where networks are trained: ``"cpu"`` or ``"cuda"``.
+        workers: Processes that run the trials, one thread each; None runs them in this process. Any number
+            gives the same result.
+        executor: Runs the trials, in place of ``workers``; the caller closes it. See
+            `sampling.execution` and `integrations.ray`.
         progress: Hears how far the search is.
         **changes: Fields of `SearchSettings`, such as ``form="a"`` or ``rounds=3``.
 
@@ -78,6 +87,7 @@ def search(
         InputError: If a setting is out of range or cannot work on this task.
         DataError: If there are too few validation examples.
         RunFolderError: If the folder holds another search.
+        WorkerError: If workers die again and again.
 
     Source:
         [yao2024] for the shape of the method; the default proxy, surrogate, refresh and guard are ours.
@@ -95,8 +105,10 @@ def search(
     check_task(task, settings)
     progress = progress or Silent()
     identity = {"job": "search", "task": task_identity(task), "seed": seed, "settings": settings.to_dict()}
-    with RunFolder(None if out is None else Path(out), identity) as folder:
-        context = _context(task, settings, seed, folder, torch.device(device), progress)
+    path = None if out is None else Path(out)
+    with RunFolder(path, identity) as folder, _executor(workers, executor) as where:
+        context = _context(task, settings, seed, Stages(folder, where), torch.device(device), progress)
+        where.use(task, device=context.device, on_draws=context.meter.draws)
         progress.begin(planned_epochs(context))
         try:
             result = _Search(context).run(began)
@@ -107,6 +119,20 @@ def search(
             # Last, because a folder with a result counts as finished.
             write_summary(folder.path, summarize([result], command="localmin.search", device=str(device)))
     return result
+
+
+@contextmanager
+def _executor(workers: int | None, executor: TrialExecutor | None) -> Iterator[TrialExecutor]:
+    """Give what runs the trials; close it only if it was made here."""
+    if executor is not None:
+        if workers is not None:
+            raise InputError("give workers or an executor, not both")
+        yield executor
+    elif workers is None:
+        yield InProcess()
+    else:
+        with ProcessPool(workers) as pool:
+            yield pool
 
 
 def planned_epochs(context: SearchContext) -> float:
@@ -124,7 +150,7 @@ def _context(
     task: Task,
     settings: SearchSettings,
     seed: int,
-    folder: RunFolder,
+    stages: Stages,
     device: torch.device,
     progress: SearchProgress,
 ) -> SearchContext:
@@ -135,7 +161,7 @@ def _context(
         task=task,
         settings=settings,
         seed=seed,
-        folder=folder,
+        stages=stages,
         device=device,
         meter=EpochMeter(progress, len(task.train)),
         class_prior=prior,

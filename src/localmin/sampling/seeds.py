@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from localmin.errors import InputError
+from localmin.sampling.execution import TrialExecutor
 from localmin.sampling.progress import SearchProgress
 from localmin.sampling.result import SearchResult
 from localmin.sampling.search import search
@@ -44,6 +45,7 @@ def search_seeds(
     request: TaskRequest | None = None,
     out: Path | None = None,
     device: torch.device | str = "cpu",
+    executor: TrialExecutor | None = None,
     progress: SearchProgress | None = None,
 ) -> tuple[dict[str, Any], list[SearchResult]]:
     """Search on each seed and join the results.
@@ -59,6 +61,7 @@ def search_seeds(
         request: How ``make_task`` was asked for; recorded, so that other commands can open the run.
         out: Folder for everything; None keeps nothing on disk.
         device: Where networks are trained.
+        executor: Runs the trials of all seeds; None runs them in this process.
         progress: Hears how far each search is.
 
     Returns:
@@ -72,7 +75,7 @@ def search_seeds(
     several = out is not None and len(seeds) > 1
     identity = {"job": "searches on several seeds", "settings": settings.to_dict()}
     with RunFolder(out if several else None, identity):
-        return _search_all(make_task, seeds, settings, command, request, out, device, progress)
+        return _search_all(make_task, seeds, settings, command, request, out, device, executor, progress)
 
 
 def _search_all(
@@ -83,13 +86,22 @@ def _search_all(
     request: TaskRequest | None,
     out: Path | None,
     device: torch.device | str,
+    executor: TrialExecutor | None,
     progress: SearchProgress | None,
 ) -> tuple[dict[str, Any], list[SearchResult]]:
     results = []
     for seed in seeds:
         folder = None if out is None else out if len(seeds) == 1 else out / f"seed-{seed}"
         task = make_task(seed)
-        result = search(task, seed=seed, settings=settings, out=folder, device=device, progress=progress)
+        result = search(
+            task,
+            seed=seed,
+            settings=settings,
+            out=folder,
+            device=device,
+            executor=executor,
+            progress=progress,
+        )
         results.append(result)
         if folder is not None:
             if request is not None:

@@ -10,12 +10,13 @@ Source: derived here; the choice of Bayesian optimisation for the outer search i
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import cho_factor, cho_solve
-from scipy.stats import norm
+from scipy.special import ndtr
 
 __all__ = ["Posterior", "SamplerProcess", "embed", "expected_improvement"]
 
@@ -138,7 +139,8 @@ def expected_improvement(posterior: Posterior, incumbent: float) -> Array:
     """
     gap = posterior.mean - incumbent
     z = gap / posterior.deviation
-    return np.asarray(gap * norm.cdf(z) + posterior.deviation * norm.pdf(z), dtype=np.float64)
+    density = np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
+    return np.asarray(gap * ndtr(z) + posterior.deviation * density, dtype=np.float64)
 
 
 def _squared_distances(first: Array, second: Array) -> Array:

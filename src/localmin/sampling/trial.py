@@ -14,7 +14,7 @@ All trials of a plan share initial weights and random numbers, so their scores a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -31,7 +31,18 @@ from localmin.tasks.splits import stratified_split
 from localmin.tasks.task import Task
 from localmin.tasks.training import Start, mix_seed, train_model
 
-__all__ = ["ScoreWeights", "TrialOutcome", "TrialPlan", "cross_fit_folds", "run_trial"]
+__all__ = [
+    "FoldOutcome",
+    "ScoreWeights",
+    "TrialOutcome",
+    "TrialPlan",
+    "cross_fit_folds",
+    "is_supported",
+    "join_folds",
+    "run_fold",
+    "run_trial",
+    "untried",
+]
 
 _SHARE_SCORED = 4  # the last quarter of the epochs is averaged
 
@@ -220,40 +231,121 @@ def run_trial(
         ``plan.num_draws`` examples trained on, and a forward pass over the items in each of the last
         quarter of the epochs.
     """
+    if not is_supported(weights, plan):
+        return untried(task)
+    folds: list[FoldOutcome] = []
+    for number in range(len(plan.folds)):
+        folds.append(run_fold(task, weights, plan, number, device=device, on_draws=on_draws))
+        if folds[-1].diverged:
+            break
+    return join_folds(task, plan, folds)
+
+
+def is_supported(weights: Float[Tensor, " n"], plan: TrialPlan) -> bool:
+    """Tell whether enough examples of every fold are drawn for a trial to be worth its cost."""
+    return all(_has_effective(weights[fold], plan.min_effective) for fold in plan.folds)
+
+
+def untried(task: Task) -> TrialOutcome:
+    """Give the outcome of a candidate that was rejected without training."""
+    nothing = torch.zeros(len(task.train) + len(task.validation), dtype=torch.float64)
+    return TrialOutcome(nothing, nothing.clone(), nothing.clone(), 0, "rejected")
+
+
+@dataclass(frozen=True, eq=False)
+class FoldOutcome:
+    """What one network of a trial shows on the items it was not trained on.
+
+    Args:
+        hits: Share of looks at which an item was right, shape ``(m,)``: held-out training examples, then
+            validation examples. Whatever was counted before, if the training diverged.
+        last_hits: The same for the last pass alone.
+        num_draws: Examples drawn.
+        diverged: Whether the loss became NaN or infinite.
+    """
+
+    hits: Float[Tensor, " m"]
+    last_hits: Float[Tensor, " m"]
+    num_draws: int
+    diverged: bool
+
+
+def run_fold(
+    task: Task,
+    weights: Float[Tensor, " n"],
+    plan: TrialPlan,
+    number: int,
+    *,
+    device: torch.device | str = "cpu",
+    on_draws: Callable[[int], None] | None = None,
+) -> FoldOutcome:
+    """Train one network of a trial; networks of a trial are independent of each other.
+
+    Args:
+        task: As in `run_trial`.
+        weights: Relative drawing weights of all examples, shape ``(n,)``.
+        plan: Of the trial.
+        number: Of the fold, from 0.
+        device: Where to train.
+        on_draws: Called with the number of examples drawn since the last call.
+
+    Returns:
+        Hits of the items outside the fold.
+    """
+    fold = plan.folds[number]
+    watcher = _HitWatcher(task, _outside(task, fold), plan.epochs)
+    trained = train_model(
+        task,
+        task.train,
+        epoch_draw(weights, len(fold), members=fold),
+        seed=mix_seed(plan.seed, number),
+        model_seed=mix_seed(plan.seed, number, 1),
+        epochs=plan.epochs,
+        lr_scale=plan.lr_scale,
+        start=plan.start,
+        observer=watcher,
+        device=device,
+        on_epoch=None if on_draws is None else _EpochDraws(on_draws, len(fold)),
+    )
+    hits = watcher.hits / max(1, watcher.num_looks)
+    return FoldOutcome(hits, watcher.last, trained.num_draws, trained.diverged)
+
+
+def join_folds(task: Task, plan: TrialPlan, folds: Sequence[FoldOutcome]) -> TrialOutcome:
+    """Join the networks of a trial.
+
+    The first one that diverged ends the trial: what comes after it is not looked at, so that the result is
+    the same whether the networks were trained one after another or at once.
+
+    Args:
+        task: As in `run_trial`.
+        plan: Of the trial.
+        folds: In order; none need follow one that diverged.
+
+    Returns:
+        The outcome of the trial.
+    """
     n, v = len(task.train), len(task.validation)
     total, last, looks = (torch.zeros(n + v, dtype=torch.float64) for _ in range(3))
     draws = 0
-    if any(not _is_supported(weights[fold], plan.min_effective) for fold in plan.folds):
-        return TrialOutcome(total, last, looks, 0, "rejected")
-    for number, fold in enumerate(plan.folds):
-        inside = torch.zeros(n, dtype=torch.bool)
-        inside[fold] = True
-        outside = torch.nonzero(~inside).flatten()
-        items = torch.cat([outside, torch.arange(n, n + v)])
-        watcher = _HitWatcher(task, outside, plan.epochs)
-        trained = train_model(
-            task,
-            task.train,
-            epoch_draw(weights, len(fold), members=fold),
-            seed=mix_seed(plan.seed, number),
-            model_seed=mix_seed(plan.seed, number, 1),
-            epochs=plan.epochs,
-            lr_scale=plan.lr_scale,
-            start=plan.start,
-            observer=watcher,
-            device=device,
-            on_epoch=None if on_draws is None else _EpochDraws(on_draws, len(fold)),
-        )
-        draws += trained.num_draws
-        if trained.diverged:
+    for fold, found in zip(plan.folds, folds, strict=False):
+        draws += found.num_draws
+        if found.diverged:
             return TrialOutcome(total, last, looks, draws, "diverged")
-        total[items] += watcher.hits / watcher.num_looks
-        last[items] += watcher.last
+        items = torch.cat([_outside(task, fold), torch.arange(n, n + v)])
+        total[items] += found.hits
+        last[items] += found.last_hits
         looks[items] += 1
     return TrialOutcome(total / looks.clamp_min(1), last / looks.clamp_min(1), looks, draws)
 
 
-def _is_supported(weights: Float[Tensor, " m"], min_effective: float) -> bool:
+def _outside(task: Task, fold: Int64[Tensor, " m"]) -> Int64[Tensor, " k"]:
+    inside = torch.zeros(len(task.train), dtype=torch.bool)
+    inside[fold] = True
+    return torch.nonzero(~inside).flatten()
+
+
+def _has_effective(weights: Float[Tensor, " m"], min_effective: float) -> bool:
     total = float(weights.sum())
     return total > 0 and effective_sample_size(weights) >= min_effective
 

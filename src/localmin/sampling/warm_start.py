@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 import torch
 
 from localmin.sampling.context import SearchContext
+from localmin.sampling.execution import TrialRequest, TrialStage
 from localmin.sampling.policy import PolicySpace
 from localmin.sampling.rounds import FeatureStage
-from localmin.sampling.trial import TrialOutcome, TrialPlan, run_trial
-from localmin.tasks.run_folder import Stage
+from localmin.sampling.trial import TrialOutcome, TrialPlan
 
 __all__ = ["Gate", "gated_plan", "warm_start_plan"]
 
@@ -117,16 +117,11 @@ def _pilots(
 ) -> dict[float, TrialOutcome]:
     cuts = context.settings.cuts
     pilot = min(cuts[1:], default=_PILOT_CUT, key=lambda cut: abs(cut - _PILOT_CUT))
-    outcomes = {}
+    stages = []
     for cut in (cuts[0], pilot):
-
-        def compute(cut: float = cut) -> Stage:
-            weights = space.weights(space.form.canonical(space.form.cut(cut)))
-            outcome = run_trial(
-                context.task, weights, plan, device=context.device, on_draws=context.meter.draws
-            )
-            return outcome.to_stage()
-
         name = f"pilot-{doubling}-{'uniform' if cut == cuts[0] else 'cut'}"
-        outcomes[cut] = TrialOutcome.from_stage(*context.folder.once(name, compute))
-    return outcomes
+        weights = space.weights(space.form.canonical(space.form.cut(cut)))
+        request = TrialRequest(name, weights, plan)
+        stages.append(TrialStage(name, (request,), lambda outcomes: outcomes[0].to_stage()))
+    found = context.stages.trials(stages)
+    return {cut: TrialOutcome.from_stage(*stage) for cut, stage in zip((cuts[0], pilot), found, strict=True)}

@@ -20,8 +20,17 @@ from torch import nn
 from localmin.errors import InputError, LocalminError
 from localmin.tasks.task import ModelFactory, Task
 
-__all__ = ["FileModel", "FileTask", "is_factory", "load_model_factory", "load_task_factory", "open_task"]
+__all__ = [
+    "FileModel",
+    "FileTask",
+    "is_factory",
+    "load_model_factory",
+    "load_task_factory",
+    "open_task",
+    "user_modules",
+]
 
+_MODULE_PREFIX = "localmin_file_"
 _FORM = re.compile(r"(?P<path>.+\.py):(?P<name>[^:/\\]*)")
 
 
@@ -182,6 +191,18 @@ def load_model_factory(spec: str, input_shape: Sequence[int], num_classes: int) 
     return factory
 
 
+def user_modules() -> list[ModuleType]:
+    """List the modules made from users' files and those beside them: no other process can import them."""
+    loaded = [module for name, module in sys.modules.items() if name.startswith(_MODULE_PREFIX)]
+    folders = {Path(str(module.__file__)).parent for module in loaded}
+    beside = [
+        module
+        for module in list(sys.modules.values())
+        if getattr(module, "__file__", None) and Path(str(module.__file__)).parent in folders
+    ]
+    return list({id(module): module for module in (*loaded, *beside)}.values())
+
+
 def _parse(spec: str) -> tuple[str, str]:
     match = _FORM.fullmatch(spec)
     if match is None or not match["name"].isidentifier():
@@ -214,7 +235,7 @@ def _load(path: str) -> ModuleType:
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror})") from error
     stamp = hashlib.sha256(path.encode() + b"\0" + content).hexdigest()[:12]
-    module_name = f"localmin_file_{re.sub(r'[^A-Za-z0-9_]', '_', Path(path).stem)}_{stamp}"
+    module_name = f"{_MODULE_PREFIX}{re.sub(r'[^A-Za-z0-9_]', '_', Path(path).stem)}_{stamp}"
     if module_name in sys.modules:
         return sys.modules[module_name]
     module = ModuleType(module_name)

@@ -98,20 +98,34 @@ class RunFolder:
         Returns:
             The stage; its JSON content as it is after a round trip, so that a resumed job sees the same.
         """
+        kept = self.stored(name)
+        return self.keep(name, compute()) if kept is None else kept
+
+    def stored(self, name: str) -> Stage | None:
+        """Read a stage; None if it is not there."""
         if self.path is None:
-            content, tensors = compute()
+            return None
+        stem = self.path / "stages" / name
+        if not stem.with_suffix(".json").exists():
+            return None
+        found = read_json(stem.with_suffix(".json"))
+        kept = read_tensors(stem.with_suffix(".safetensors")) if found["has_tensors"] else {}
+        return found["content"], kept
+
+    def keep(self, name: str, stage: Stage) -> Stage:
+        """Store a stage that was computed, and give it as a resumed job will see it."""
+        content, tensors = stage
+        if self.path is None:
             # As it would come back from a file, so that a search in memory equals one in a folder.
             return json.loads(json.dumps(finite(content))), tensors
         stem = self.path / "stages" / name
-        if not stem.with_suffix(".json").exists():
-            content, tensors = compute()
-            if tensors:
-                write_tensors(stem.with_suffix(".safetensors"), tensors)
-            write_json(stem.with_suffix(".json"), {"content": content, "has_tensors": bool(tensors)})
-            self.checkpoint(name, remove=True)
-        stored = read_json(stem.with_suffix(".json"))
-        kept = read_tensors(stem.with_suffix(".safetensors")) if stored["has_tensors"] else {}
-        return stored["content"], kept
+        if tensors:
+            write_tensors(stem.with_suffix(".safetensors"), tensors)
+        write_json(stem.with_suffix(".json"), {"content": content, "has_tensors": bool(tensors)})
+        self.checkpoint(name, remove=True)
+        kept = self.stored(name)
+        assert kept is not None  # it was just written
+        return kept
 
     def checkpoint(self, name: str, *, remove: bool = False) -> CheckpointFile | None:
         """Give the file in which a stage may save its progress; None if nothing is stored."""
