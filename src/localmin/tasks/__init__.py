@@ -18,6 +18,7 @@ from localmin.tasks.recipe import Recipe
 from localmin.tasks.source import DataSource
 from localmin.tasks.task import Task
 from localmin.tasks.trained import TrainedModel, open_trained
+from localmin.tasks.trained_objective import trained_objective
 
 __all__ = [
     "BUILTIN",
@@ -40,4 +41,5 @@ __all__ = [
     "open_source",
     "open_task",
     "open_trained",
+    "trained_objective",
 ]

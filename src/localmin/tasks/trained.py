@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from localmin.errors import InputError, RunFolderError
+from localmin.tasks.examples import Examples
 from localmin.tasks.factories import is_factory
 from localmin.tasks.recipe import Recipe
 from localmin.tasks.request import TaskRequest
@@ -58,20 +59,37 @@ class TrainedModel:
             limit: At most so many, evenly spaced; None gives all.
 
         Returns:
-            Normalised inputs, floating point, and labels, as the network was fed.
+            Normalised inputs, floating point, and labels, as the network was fed. An unknown part or a limit
+            below 1 is an `InputError`.
+        """
+        chosen = self._part(part)
+        if limit is not None:
+            chosen = chosen.subset(self.positions(part, limit=limit))
+        return self.task.prepare(chosen.inputs), chosen.labels
+
+    def positions(self, part: str = "train", *, limit: int) -> Tensor:
+        """Choose evenly spaced examples of a part.
+
+        Args:
+            part: As in `examples`.
+            limit: At most so many.
+
+        Returns:
+            Their positions in the part, int64, increasing.
 
         Raises:
             InputError: If there is no such part, or the limit is below 1.
         """
+        if limit < 1:
+            raise InputError(f"the number of examples must be at least 1, got {limit}")
+        total = len(self._part(part))
+        return torch.linspace(0, total - 1, min(limit, total)).round().long()
+
+    def _part(self, part: str) -> Examples:
         parts = self.task.parts()
         if part not in parts:
             raise InputError(f"unknown part {part!r}; choose one of {', '.join(parts)}")
-        if limit is not None and limit < 1:
-            raise InputError(f"the number of examples must be at least 1, got {limit}")
-        chosen = parts[part]
-        if limit is not None and limit < len(chosen):
-            chosen = chosen.subset(torch.linspace(0, len(chosen) - 1, limit).round().long())
-        return self.task.prepare(chosen.inputs), chosen.labels
+        return parts[part]
 
 
 def write_request(folder: Path, request: TaskRequest, seed: int) -> None:
