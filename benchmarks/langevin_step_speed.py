@@ -93,7 +93,7 @@ def measure(shapes: list[tuple[int, ...]], rounds: int, device: str) -> dict[str
         for temperature in (0.0, 1e-6):
             optimizer = make(_parameters(shapes, device), temperature)
             contestants[f"{name} T={'0' if temperature == 0 else '>0'}"] = optimizer.step
-    repeats = max(1, int(2e6 / total))
+    repeats = max(1, int(1e7 / total))  # enough to warm the caches after another contestant
     times: dict[str, list[float]] = {name: [] for name in contestants}
     for index in range(rounds + 2):
         for name, action in contestants.items():

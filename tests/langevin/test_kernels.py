@@ -76,16 +76,18 @@ def test_noise_covariance_and_mean_map_of_one_step(scheme: UnderdampedScheme) ->
 
     def respond(x: float, v: float, noises: list[float]) -> list[float]:
         position, velocity = torch.tensor([x], dtype=F64), torch.tensor([v], dtype=F64)
-        draws = [[torch.tensor([one], dtype=F64)] for one in noises]
+        draws = [
+            [torch.tensor([one * scale], dtype=F64)]
+            for one, scale in zip(noises, update.noise_scales, strict=True)
+        ]
         apply_update(update, [position], [velocity], [curvature * position.clone()], draws)
         return [float(position), float(velocity)]
 
-    silent = [0.0] * update.num_noises
+    count = len(update.noise_scales)
+    silent = [0.0] * count
     mean = np.array([respond(1, 0, silent), respond(0, 1, silent)]).T
     np.testing.assert_allclose(mean, reference.mean, rtol=1e-12, atol=1e-14)
-    columns = np.array(
-        [respond(0, 0, list(np.eye(update.num_noises)[i])) for i in range(update.num_noises)]
-    ).T
+    columns = np.array([respond(0, 0, list(np.eye(count)[i])) for i in range(count)]).T
     np.testing.assert_allclose(columns @ columns.T, temperature * reference.noise, rtol=1e-10, atol=1e-14)
 
 

@@ -46,6 +46,7 @@ from localmin.langevin.skew import (
     dense_optimal_skew,
     random_pairing,
 )
+from localmin.langevin.skew_drift import RepairedRotation
 
 __all__ = [
     "Constant",
@@ -71,6 +72,7 @@ __all__ = [
     "Potential",
     "Quadratic",
     "ReleaseResult",
+    "RepairedRotation",
     "SheetDoubleWell",
     "SkewOperator",
     "UnderdampedKernel",

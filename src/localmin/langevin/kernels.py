@@ -9,14 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, runtime_checkable
+from functools import partial
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from localmin.errors import InputError, ShapeError
-from localmin.langevin.skew import PairwiseRotation, SkewOperator, as_skew_operator
+from localmin.langevin.skew import PairwiseRotation
+from localmin.langevin.skew_drift import SkewLike, check_skew, push_along_skew_drift, resolve_skew
 from localmin.langevin.updates import (
     UnderdampedScheme,
     Update,
@@ -24,6 +26,7 @@ from localmin.langevin.updates import (
     check_scheme,
     draw_noise,
     first_order_update,
+    push_along_gradient,
     underdamped_schemes,
     underdamped_update,
 )
@@ -169,7 +172,7 @@ class OverdampedKernel:
     ) -> tuple[KernelState, KernelInfo]:
         """Make one step, given the gradient at ``state.position``."""
         _check_gradient(state, gradient)
-        return _first_order_step(self, state, gradient, gradient, generator)
+        return _first_order_step(self, state, gradient, generator)
 
 
 @dataclass(frozen=True)
@@ -178,7 +181,8 @@ class NonReversibleKernel:
 
     Args:
         step_size: eta > 0 [time], or a function of the number of steps made.
-        skew: J as an operator of `localmin.langevin.skew` or as an antisymmetric matrix ``(d, d)``.
+        skew: J as an operator of `localmin.langevin.skew`, as an antisymmetric matrix ``(d, d)``, or as a
+            function of the number of steps made such as `RepairedRotation`.
         temperature: T = 1/beta >= 0, or a function of the number of steps made.
 
     Source:
@@ -192,13 +196,13 @@ class NonReversibleKernel:
     """
 
     step_size: Schedule
-    skew: SkewOperator | Any
+    skew: SkewLike
     temperature: Schedule = 0.0
-    _operator: SkewOperator = field(init=False, repr=False, compare=False)
+    _skew: SkewLike = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         _check_settings(self.step_size, self.temperature)
-        object.__setattr__(self, "_operator", as_skew_operator(self.skew))
+        object.__setattr__(self, "_skew", check_skew(self.skew))
 
     @property
     def order(self) -> Literal[1, 2]:
@@ -217,7 +221,8 @@ class NonReversibleKernel:
     ) -> tuple[KernelState, KernelInfo]:
         """Make one step, given the gradient at ``state.position``."""
         _check_gradient(state, gradient)
-        return _first_order_step(self, state, gradient, gradient + self._operator.apply(gradient), generator)
+        push = partial(push_along_skew_drift, resolve_skew(self._skew, state.num_steps))
+        return _first_order_step(self, state, gradient, generator, push)
 
 
 @dataclass(frozen=True)
@@ -293,8 +298,8 @@ class UnderdampedKernel:
             velocity=state.velocity - state.pending * gradient if state.pending else state.velocity,
             step_size=h,
             temperature=temperature,
-            noise_scale=_largest(update, "velocity_noise"),
-            drift_scale=_largest(update, "kick"),
+            noise_scale=update.noise_scale,
+            drift_scale=update.drift_scale,
         )
         position, velocity = state.position.clone(), state.velocity.clone()
         noises = _noises(update, position, generator)
@@ -307,29 +312,24 @@ def _first_order_step(
     kernel: OverdampedKernel | NonReversibleKernel,
     state: KernelState,
     gradient: Tensor,
-    drift: Tensor,
     generator: torch.Generator | None,
+    push: Callable[[list[Tensor], list[Tensor], float], None] = push_along_gradient,
 ) -> tuple[KernelState, KernelInfo]:
     step, temperature = _at(kernel.step_size, state.num_steps), _at(kernel.temperature, state.num_steps)
     update = first_order_update(step, temperature)
     position = state.position.clone()
     noises = _noises(update, position, generator)
-    apply_update(update, [position], [], [drift], noises)
-    noise_scale = _largest(update, "position_noise")
-    info = KernelInfo(state.position, gradient, None, step, temperature, noise_scale, drift_scale=step)
+    apply_update(update, [position], [], [gradient], noises, push)
+    info = KernelInfo(state.position, gradient, None, step, temperature, update.noise_scale, drift_scale=step)
     return KernelState(position, None, state.num_steps + 1), info
 
 
 def _noises(update: Update, position: Tensor, generator: torch.Generator | None) -> list[list[Tensor]]:
-    if update.num_noises == 0:
+    if not update.noise_scales:
         return []
     if generator is None:
         raise InputError("a step at temperature above 0 needs a torch.Generator")
-    return draw_noise([position], update.num_noises, generator)
-
-
-def _largest(update: Update, name: str) -> float:
-    return max((one.coefficient for one in update.operations if one.name == name), default=0.0)
+    return draw_noise([position], update.noise_scales, generator)
 
 
 def _at(schedule: Schedule, num_steps: int) -> float:

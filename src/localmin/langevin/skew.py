@@ -32,7 +32,6 @@ __all__ = [
 
 ActsOn = Literal["flat", "group", "tensor"]
 _SKEW_TOLERANCE_RELATIVE = 1e-6
-_COMPLEX_READY = frozenset({torch.float32, torch.float64})
 
 
 @runtime_checkable
@@ -94,10 +93,6 @@ class PairwiseRotation:
     def apply(self, gradient: Float[Tensor, "*chains d"]) -> Float[Tensor, "*chains d"]:
         """Compute J g over the last dimension."""
         half = gradient.shape[-1] // 2
-        if self.pairing is None and gradient.shape[-1] % 2 == 0 and gradient.dtype in _COMPLEX_READY:
-            # A pair is a complex number and its rotation a product with -i: one pass instead of four.
-            pairs = torch.view_as_complex(gradient.contiguous().view(*gradient.shape[:-1], half, 2))
-            return torch.view_as_real(pairs * complex(0, -self.strength)).view(gradient.shape)
         result = torch.zeros_like(gradient)
         if self.pairing is None:
             result[..., 0 : 2 * half : 2] = self.strength * gradient[..., 1 : 2 * half : 2]
@@ -352,6 +347,10 @@ def as_skew_operator(skew: Any) -> SkewOperator:
         >>> as_skew_operator([[0.0, 1.0], [-1.0, 0.0]]).acts_on
         'group'
     """
+    if isinstance(skew, type):
+        raise InputError(
+            f"skew must be an operator, got the class {skew.__name__}: build one, as in PairwiseRotation(1.0)"
+        )
     if isinstance(skew, SkewOperator):
         return skew
     if skew is None:
@@ -367,12 +366,15 @@ def as_skew_operator(skew: Any) -> SkewOperator:
     return DenseSkew(matrix if matrix.is_floating_point() else matrix.double())
 
 
-def check_skew_operator(operator: SkewOperator, like: Tensor) -> None:
+def check_skew_operator(operator: SkewOperator, like: Tensor) -> float:
     """Check on one random vector that g . J g = 0, which every antisymmetric J satisfies.
 
     Args:
         operator: The operator.
         like: A tensor of the shape that the operator acts on.
+
+    Returns:
+        The norm of J g over that of g.
 
     Raises:
         InputError: If the product is not zero to rounding.
@@ -386,6 +388,7 @@ def check_skew_operator(operator: SkewOperator, like: Tensor) -> None:
             f"the skew operator is not antisymmetric: g . J g = {product:.3e} for a random g;"
             " the target law would be wrong"
         )
+    return float(rotated.norm() / probe.norm())
 
 
 def _check_antisymmetric(matrix: Tensor, name: str) -> None:

@@ -2,13 +2,13 @@
 
 Kernels and optimisers run the same lists through the same function, which is why they agree bit for bit.
 A list is data: an operation's name and its coefficient. x is a position, v a velocity, g a gradient, xi a
-standard normal draw.
+normal draw whose standard deviation belongs to the update.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple, get_args
 
@@ -23,9 +23,11 @@ __all__ = [
     "UnderdampedScheme",
     "Update",
     "apply_update",
+    "bound_update",
     "check_scheme",
     "draw_noise",
     "first_order_update",
+    "push_along_gradient",
     "underdamped_schemes",
     "underdamped_update",
 ]
@@ -33,26 +35,56 @@ __all__ = [
 UnderdampedScheme = Literal["baoab", "baoa", "obabo", "symplectic_euler", "exponential", "euler_maruyama"]
 underdamped_schemes: tuple[UnderdampedScheme, ...] = get_args(UnderdampedScheme)
 
-_Name = Literal["kick", "drift", "decay", "push", "velocity_noise", "position_noise"]
+_Name = Literal[
+    "glide", "glide_noise", "kick", "drift", "decay", "blend", "push", "velocity_noise", "position_noise"
+]
+
+# The largest ratio of noise to decay for which both are one pass; far above it the draw's own scale would
+# leave the range of half precision.
+_LARGEST_BLEND = 100.0
+# Below this the velocity after the decay carries too few digits to move the position with.
+_SMALLEST_DECAY = 1e-3
+# No float generator returns a normal draw as large as this.
+_LARGEST_NORMAL = 10.0
+
+
+_SMALLEST_FUSED_KICK = {torch.float32: 1e-7, torch.float64: 1e-3}
 
 
 class Operation(NamedTuple):
     """One in-place operation.
 
-    kick: v -= k g. drift: x += k v. decay: v *= k. push: x -= k g. velocity_noise: v += k xi.
-    position_noise: x += k xi.
+    glide: v = k v - kick g, then x += drift v. glide_noise: v = k v + xi, then x += drift v.
+    kick: v -= k g. drift: x += k v. decay: v *= k. blend: v += k (xi - v). push: x -= k g.
+    velocity_noise: v += k xi. position_noise: x += k xi.
     """
 
     name: _Name
     coefficient: float
     noise: int = 0
+    kick: float = 0.0
+    drift: float = 0.0
 
 
 class Update(NamedTuple):
-    """The operations of one step and how many independent normal draws per coordinate they need."""
+    """The operations of one step.
+
+    Attributes:
+        operations: What to do, in order.
+        noise_scales: Standard deviation of each independent normal draw per coordinate.
+        noise_scale: Standard deviation of the noise that a step adds directly to the position (first order)
+            or to the velocity.
+        drift_scale: Factor of the gradient in the same place.
+        move_scale: Factor from ``noise_scale`` to how far the noise moves a position in the same step.
+        bounds: See `bound_update`.
+    """
 
     operations: tuple[Operation, ...]
-    num_noises: int
+    noise_scales: tuple[float, ...] = ()
+    noise_scale: float = 0.0
+    drift_scale: float = 0.0
+    move_scale: float = 1.0
+    bounds: tuple[float, ...] = ()
 
 
 def check_scheme(scheme: str) -> UnderdampedScheme:
@@ -77,8 +109,9 @@ def check_scheme(scheme: str) -> UnderdampedScheme:
     raise InputError(f"scheme is one of {', '.join(underdamped_schemes)}, got {scheme!r}")
 
 
+@lru_cache(maxsize=256)
 def first_order_update(step_size: float, temperature: float) -> Update:
-    """Build x <- x - step g + sqrt(2 step T) xi, with the (possibly rotated) gradient handed over as g.
+    """Build x <- x - step g + sqrt(2 step T) xi.
 
     Args:
         step_size: eta [time].
@@ -88,12 +121,14 @@ def first_order_update(step_size: float, temperature: float) -> Update:
         The update.
 
     Example:
-        >>> first_order_update(0.1, 0.0)
-        Update(operations=(Operation(name='push', coefficient=0.1, noise=0),), num_noises=0)
+        >>> [(one.name, one.coefficient) for one in first_order_update(0.1, 0.0).operations]
+        [('push', 0.1)]
     """
     scale = math.sqrt(2 * step_size * temperature)
     push = Operation("push", step_size)
-    return Update((push, Operation("position_noise", scale)), 1) if scale > 0 else Update((push,), 0)
+    if scale == 0:
+        return _bounded(Update((push,), drift_scale=step_size))
+    return _bounded(Update((push, Operation("position_noise", 1.0)), (scale,), scale, step_size))
 
 
 @lru_cache(maxsize=256)
@@ -119,78 +154,166 @@ def underdamped_update(
 
     Example:
         >>> [one.name for one in underdamped_update("symplectic_euler", 0.1, 1.0, 0.5, 0.0).operations]
-        ['decay', 'kick', 'velocity_noise', 'drift']
+        ['blend', 'glide']
     """
-    h = step_size
+    return _bounded(_underdamped_update(scheme, step_size, friction, temperature, pending))
+
+
+def _underdamped_update(
+    scheme: UnderdampedScheme, h: float, friction: float, temperature: float, pending: float
+) -> Update:
     if scheme == "exponential":
         return _exponential(h, friction, temperature)
     if scheme == "euler_maruyama":
         # The position moves with the old velocity, before the kick: the gradient comes one step late.
         noise = math.sqrt(2 * friction * h * temperature)
-        return _with_noise(
-            (Operation("drift", h), Operation("decay", 1 - friction * h), Operation("kick", h)),
-            (Operation("velocity_noise", noise),),
+        lost = friction * h
+        return _assemble(
+            (Operation("drift", h),), 1 - lost, lost, noise, (Operation("kick", h),), drift=h, move=h
         )
     if scheme in {"baoab", "baoa"}:
-        decay, noise = _thermostat(friction * h, temperature)
         kick = pending + h / 2 if scheme == "baoab" else h
-        # A(h/2) O A(h/2) in three passes: the noise enters v fully and x over the second half.
-        return _with_noise(
-            (Operation("kick", kick), Operation("drift", h / 2 * (1 + decay)), Operation("decay", decay)),
-            (Operation("velocity_noise", noise), Operation("position_noise", h / 2 * noise)),
-        )
+        decay, lost, noise = _thermostat(friction * h, temperature)
+        if noise == 0:  # A(h/2) O A(h/2) without noise needs one pass over the positions only
+            whole = h / 2 * (1 + decay)
+            if decay > _SMALLEST_DECAY:  # with the decayed velocity, in one pass for all
+                quiet = Operation("glide", decay, kick=decay * kick, drift=whole / decay)
+                return Update((quiet,), drift_scale=kick)
+            late = Operation("decay", decay)
+            return Update((Operation("glide", 1.0, kick=kick, drift=whole), late), drift_scale=kick)
+        halves = Operation("glide", 1.0, kick=kick, drift=h / 2), Operation("glide_noise", decay, drift=h / 2)
+        return Update(halves, (noise,), noise, kick, h / 2)
     if scheme == "obabo":
-        decay, noise = _thermostat(friction * (pending + h / 2), temperature)
+        decay, lost, noise = _thermostat(friction * (pending + h / 2), temperature)
         kick = pending * decay + h / 2
     else:  # symplectic_euler, the O B A form
-        decay, noise = _thermostat(friction * h, temperature)
+        decay, lost, noise = _thermostat(friction * h, temperature)
         kick = h
-    quiet = (Operation("decay", decay), Operation("kick", kick))
-    drift = (Operation("drift", h),)
     if noise == 0:
-        return Update(quiet + drift, 0)
-    return Update((*quiet, Operation("velocity_noise", noise), *drift), 1)
+        return Update((Operation("glide", decay, kick=kick, drift=h),), drift_scale=kick)
+    after = (Operation("glide", 1.0, kick=kick, drift=h),)
+    return _assemble((), decay, lost, noise, after, drift=kick, move=h)
 
 
-def _thermostat(friction_times_step: float, temperature: float) -> tuple[float, float]:
-    return math.exp(-friction_times_step), math.sqrt(-math.expm1(-2 * friction_times_step) * temperature)
+def _thermostat(friction_times_step: float, temperature: float) -> tuple[float, float, float]:
+    """Compute what stays of the velocity, what is lost, and the noise that replaces it."""
+    noise = math.sqrt(-math.expm1(-2 * friction_times_step) * temperature)
+    return math.exp(-friction_times_step), -math.expm1(-friction_times_step), noise
 
 
-def _with_noise(quiet: tuple[Operation, ...], noise: tuple[Operation, ...]) -> Update:
-    return Update(quiet + noise, 1) if noise[0].coefficient > 0 else Update(quiet, 0)
+def _assemble(
+    before: tuple[Operation, ...],
+    decay: float,
+    lost: float,
+    noise: float,
+    after: tuple[Operation, ...],
+    *,
+    drift: float,
+    move: float,
+) -> Update:
+    """Put v <- decay v + noise xi, decay = 1 - lost, between operations; in one pass if scales allow."""
+    if noise == 0:
+        return Update((*before, Operation("decay", decay), *after), drift_scale=drift)
+    if noise <= _LARGEST_BLEND * lost:
+        blend = Operation("blend", lost)
+        return Update((*before, blend, *after), (noise / lost,), noise, drift, move)
+    refresh = (Operation("decay", decay), Operation("velocity_noise", 1.0))
+    return Update((*before, *refresh, *after), (noise,), noise, drift, move)
 
 
 def _exponential(h: float, friction: float, temperature: float) -> Update:
     c = exponential_coefficients(h, friction)
-    quiet = (
-        Operation("drift", c.psi1),
-        Operation("push", c.psi2),
-        Operation("decay", c.psi0),
-        Operation("kick", c.psi1),
-    )
-    if temperature == 0 or h == 0:
-        return Update(quiet, 0)
-    root = math.sqrt(temperature)
-    first, mixed, second = (root * factor for factor in c.cholesky)
+    if c.psi0 > _SMALLEST_DECAY:  # x += psi1 v - psi2 g, written with the new velocity psi0 v - psi1 g
+        mean: tuple[Operation, ...] = (
+            Operation("glide", c.psi0, kick=c.psi1, drift=c.psi1 / c.psi0),
+            Operation("push", c.psi2 - c.psi1**2 / c.psi0),
+        )
+    else:
+        mean = (
+            Operation("drift", c.psi1),
+            Operation("push", c.psi2),
+            Operation("decay", c.psi0),
+            Operation("kick", c.psi1),
+        )
+    first, mixed, second = (math.sqrt(temperature) * factor for factor in c.cholesky)
+    if first == 0:
+        return Update(mean, drift_scale=c.psi1)
     noise = (
-        Operation("velocity_noise", first),
-        Operation("position_noise", mixed),
-        Operation("position_noise", second, noise=1),
+        Operation("velocity_noise", 1.0),
+        Operation("position_noise", mixed / first),
+        Operation("position_noise", 1.0, noise=1),
     )
-    return Update(quiet + noise, 2)
+    return Update(mean + noise, (first, second), first, c.psi1, h / 2)
+
+
+def bound_update(update: Update, gradient: float, velocity: float) -> tuple[float, float]:
+    """Bound what one step can do to a coordinate, from the sizes of what goes in.
+
+    Args:
+        update: The update.
+        gradient: Bound of every gradient coordinate.
+        velocity: Bound of every velocity coordinate before the step.
+
+    Returns:
+        What all operations together can add to a coordinate of x or v, and a bound of every velocity
+        coordinate after the step.
+
+    Example:
+        >>> bound_update(first_order_update(0.5, 0.0), 4.0, 0.0)
+        (2.0, 0.0)
+    """
+    per_gradient, per_velocity, noise, kept, kicked, stirred = update.bounds
+    return (
+        per_gradient * gradient + per_velocity * velocity + noise,
+        kept * velocity + kicked * gradient + stirred,
+    )
+
+
+def _bounded(update: Update) -> Update:
+    """Add the coefficients of `bound_update`: both answers are linear in the two sizes."""
+    columns = []
+    for gradient, velocity, draw in ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, _LARGEST_NORMAL)):
+        total = 0.0
+        for one in update.operations:
+            name, coefficient, index = one.name, one.coefficient, one.noise
+            added = size = abs(coefficient)
+            if name == "glide":
+                velocity = size * velocity + one.kick * gradient
+                added = one.kick * gradient + one.drift * velocity
+            elif name == "glide_noise":
+                added = draw * update.noise_scales[index]
+                velocity = size * velocity + added
+                added += one.drift * velocity
+            elif name in {"kick", "push"}:
+                added *= gradient
+            elif name == "drift":
+                added *= velocity
+            elif name == "decay":
+                added = 0.0
+                velocity *= size
+            else:
+                added *= draw * update.noise_scales[index]
+                if name == "blend":
+                    velocity *= abs(1 - coefficient)
+            if name in {"kick", "blend", "velocity_noise"}:
+                velocity += added
+            total += added
+        columns.append((total, velocity))
+    (total_g, kicked), (total_v, kept), (total_n, stirred) = columns
+    return update._replace(bounds=(total_g, total_v, total_n, kept, kicked, stirred))
 
 
 def draw_noise(
     like: Sequence[Tensor],
-    num_noises: int,
+    scales: Sequence[float],
     generator: torch.Generator,
     buffers: Sequence[Tensor] | None = None,
 ) -> list[list[Tensor]]:
-    """Draw standard normals shaped like a list of tensors, with one call for the whole list.
+    """Draw normals shaped like a list of tensors, with one call for the whole list.
 
     Args:
         like: Tensors of one device and dtype.
-        num_noises: How many independent draws per coordinate.
+        scales: Standard deviation of each independent draw per coordinate.
         generator: Generator on the tensors' device.
         buffers: Flat tensors to draw into, one per draw; None allocates.
 
@@ -198,17 +321,73 @@ def draw_noise(
         One list of tensors per draw, shaped like the input.
 
     Cost:
-        ``num_noises`` calls of ``normal_`` on as many numbers as the tensors hold.
+        One call of ``normal_`` per draw on as many numbers as the tensors hold.
     """
     sizes = [tensor.numel() for tensor in like]
     result = []
-    for index in range(num_noises):
+    for index, scale in enumerate(scales):
         flat = like[0].new_empty(sum(sizes)) if buffers is None else buffers[index]
-        flat.normal_(generator=generator)
+        flat.normal_(0.0, scale, generator=generator)
         result.append(
             [part.view(tensor.shape) for part, tensor in zip(torch.split(flat, sizes), like, strict=True)]
         )
     return result
+
+
+def push_along_gradient(positions: list[Tensor], gradients: list[Tensor], step_size: float) -> None:
+    """Move positions against gradients, x -= step g, in place.
+
+    Args:
+        positions: x.
+        gradients: g.
+        step_size: eta.
+    """
+    torch._foreach_add_(positions, gradients, alpha=-step_size)
+
+
+def _glide(
+    positions: list[Tensor],
+    velocities: list[Tensor],
+    gradients: list[Tensor],
+    decay: float,
+    kick: float,
+    drift: float,
+) -> None:
+    """Compute v = decay v - kick g, then x += drift v, in one pass where torch's fused SGD fits."""
+    if _fits_fused(kick, positions, velocities, gradients):
+        # SGD with the velocity as its buffer: buffer = momentum buffer + (1 - dampening) g, x -= lr buffer.
+        torch._fused_sgd_(
+            positions,
+            gradients,
+            velocities,
+            weight_decay=0.0,
+            momentum=decay,
+            lr=-drift,
+            dampening=1 + kick,
+            nesterov=False,
+            maximize=False,
+            is_first_step=False,
+        )
+        return
+    if decay != 1:
+        torch._foreach_mul_(velocities, decay)
+    torch._foreach_add_(velocities, gradients, alpha=-kick)
+    torch._foreach_add_(positions, velocities, alpha=drift)
+
+
+def _fits_fused(kick: float, *lists: list[Tensor]) -> bool:
+    # The fused operation walks through memory, whatever the strides; and 1 - (1 + kick) must keep its digits.
+    dtype = lists[0][0].dtype
+    digits = kick == -1 or kick >= _SMALLEST_FUSED_KICK.get(dtype, math.inf)
+    return (
+        digits
+        and dtype in _SMALLEST_FUSED_KICK
+        and all(
+            tensor.is_cpu and tensor.is_contiguous() and tensor.dtype is dtype
+            for tensors in lists
+            for tensor in tensors
+        )
+    )
 
 
 def apply_update(
@@ -217,6 +396,7 @@ def apply_update(
     velocities: list[Tensor],
     gradients: list[Tensor],
     noises: Sequence[list[Tensor]],
+    push: Callable[[list[Tensor], list[Tensor], float], None] = push_along_gradient,
 ) -> None:
     """Run the operations in place.
 
@@ -225,20 +405,27 @@ def apply_update(
         positions: x, changed in place.
         velocities: v, changed in place; empty for first-order dynamics.
         gradients: g at the positions before the step.
-        noises: Standard normals from `draw_noise`.
+        noises: Normals from `draw_noise`, with the update's scales.
+        push: What "push" does; a skew drift puts its own here.
 
     Cost:
         One pass over the tensors per operation, no allocation.
     """
-    for name, coefficient, index in update.operations:
-        if name == "kick":
+    for name, coefficient, index, kick, drift in update.operations:
+        if name == "glide":
+            _glide(positions, velocities, gradients, coefficient, kick, drift)
+        elif name == "glide_noise":
+            _glide(positions, velocities, noises[index], coefficient, -1.0, drift)
+        elif name == "kick":
             torch._foreach_add_(velocities, gradients, alpha=-coefficient)
         elif name == "drift":
             torch._foreach_add_(positions, velocities, alpha=coefficient)
         elif name == "decay":
             torch._foreach_mul_(velocities, coefficient)
+        elif name == "blend":
+            torch._foreach_lerp_(velocities, noises[index], coefficient)
         elif name == "push":
-            torch._foreach_add_(positions, gradients, alpha=-coefficient)
+            push(positions, gradients, coefficient)
         elif name == "velocity_noise":
             torch._foreach_add_(velocities, noises[index], alpha=coefficient)
         else:

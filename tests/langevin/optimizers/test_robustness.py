@@ -20,6 +20,7 @@ from localmin.langevin import (
     LeftRightSkew,
     NonReversibleLangevin,
     PairwiseRotation,
+    RepairedRotation,
     UnderdampedLangevin,
     random_pairing,
 )
@@ -31,6 +32,9 @@ MAKERS: dict[str, Callable[[Any], Any]] = {
         p, lr=0.01, friction=1.2, temperature=0.3, scheme="exponential"
     ),
     "nonreversible": lambda p: NonReversibleLangevin(p, lr=0.01, temperature=0.3, skew=PairwiseRotation(0.5)),
+    "repaired": lambda p: NonReversibleLangevin(
+        p, lr=0.01, temperature=0.3, skew=RepairedRotation(0.5, 11, 2)
+    ),
 }
 
 
@@ -110,6 +114,102 @@ def test_large_finite_gradients_are_not_refused() -> None:
     x.grad = torch.full((4,), 3e38)  # the norm overflows, no entry does
     optimizer.step()
     assert torch.isfinite(x).all()
+
+
+@pytest.mark.parametrize("initial", ["zero", "thermal"])
+@pytest.mark.parametrize("steps_before", [0, 2])
+def test_a_step_out_of_range_is_named_and_changes_nothing(steps_before: int, initial: Any) -> None:
+    good, wide = nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(2))
+    optimizer = UnderdampedLangevin(
+        [{"params": [("good", good)]}, {"params": [("wide", wide)]}],
+        lr=0.01,
+        friction=1.0,
+        temperature=Exponential(0.1, 0.5),
+        initial_velocity=initial,
+    )
+    _advance(optimizer, [good, wide], steps_before)
+    before = copy.deepcopy((good.detach(), wide.detach(), optimizer.state_dict()))
+    good.grad, wide.grad = torch.ones(3), torch.tensor([1.0, 3e38])
+    # Finite gradients, infinite step.
+    optimizer.param_groups[1]["lr"] = before[2]["param_groups"][1]["lr"] = 1e4
+    with pytest.raises(InputError, match=r"'wide' out of the range of torch\.float32; nothing was changed"):
+        optimizer.step()
+    after = optimizer.state_dict()
+    assert torch.equal(good.detach(), before[0])
+    assert torch.equal(wide.detach(), before[1])
+    assert str(after) == str(before[2])
+    # It goes on as if nothing had happened.
+    optimizer.param_groups[1]["lr"] = 0.01
+    _advance(optimizer, [good, wide], 3)
+    assert torch.isfinite(wide).all()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda p: LangevinDynamics(p, lr=1e30),
+        lambda p: NonReversibleLangevin(p, lr=1e20, skew=PairwiseRotation(1e12)),
+        lambda p: NonReversibleLangevin(p, lr=1e20, skew=[[0.0, 1e12], [-1e12, 0.0]]),
+        lambda p: UnderdampedLangevin(p, lr=1e30, friction=1e-9),
+        lambda p: LangevinDynamics(p, lr=1e30, temperature=1e30),
+    ],
+)
+def test_every_dynamics_refuses_to_leave_the_finite_numbers(make: Any) -> None:
+    x = nn.Parameter(torch.ones(2))
+    optimizer = make([x])
+    x.grad = torch.full((2,), 1e15)
+    with pytest.raises(InputError, match="parameter 0 of group 0"):
+        optimizer.step()
+    assert torch.equal(x.detach(), torch.ones(2))
+
+
+def test_large_moves_that_stay_finite_are_made() -> None:
+    x = nn.Parameter(torch.zeros(2))
+    optimizer = LangevinDynamics([x], lr=1e20)
+    x.grad = torch.full((2,), 1e15)
+    optimizer.step()  # beyond the cheap bound, looked at closely
+    torch.testing.assert_close(x.detach(), torch.full((2,), -1e35))
+    half = nn.Parameter(torch.zeros(2, dtype=torch.float16))
+    optimizer = LangevinDynamics([half], lr=1.0)
+    half.grad = torch.full((2,), 100.0, dtype=torch.float16)
+    optimizer.step()
+    assert half.tolist() == [-100.0, -100.0]
+
+
+def test_strided_parameters_move_as_contiguous_ones() -> None:
+    weights = torch.randn(4, 3, 2, 2, generator=torch.Generator().manual_seed(0))
+    ends = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        x = nn.Parameter(weights.clone().to(memory_format=layout))
+        optimizer = UnderdampedLangevin([x], lr=0.01, friction=1.2)
+        for _ in range(4):
+            x.grad = (0.7 * x.detach() + weights).contiguous()
+            optimizer.step()
+        ends.append(x.detach().contiguous())
+    torch.testing.assert_close(ends[0], ends[1])
+
+
+def test_strided_parameters_rotate_as_contiguous_ones() -> None:
+    weights = torch.randn(4, 3, 2, 1, generator=torch.Generator().manual_seed(0))
+    ends = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        x = nn.Parameter(weights.clone().to(memory_format=layout))
+        optimizer = NonReversibleLangevin([x], lr=0.01, skew=PairwiseRotation(0.7))
+        x.grad = weights.contiguous()
+        optimizer.step()
+        ends.append(x.detach().contiguous())
+    torch.testing.assert_close(ends[0], ends[1])
+
+
+def test_replaced_velocities_are_used() -> None:
+    x = nn.Parameter(torch.zeros(2))
+    optimizer = UnderdampedLangevin([x], lr=0.01, friction=1.0, scheme="symplectic_euler")
+    _advance(optimizer, [x], 3)
+    at = x.detach().clone()
+    optimizer.state[x]["velocity"] = torch.full((2,), 5.0)
+    x.grad = torch.zeros(2)
+    optimizer.step()
+    torch.testing.assert_close(x.detach() - at, torch.full((2,), 0.1 * 5 * math.exp(-0.1)))
 
 
 def test_the_check_can_be_switched_off() -> None:
@@ -220,6 +320,11 @@ def test_refresh_friction_asks_the_estimator_again() -> None:
             ),
             "0.0625",
         ),
+        (
+            # Equal curvatures 4 and strength 2: eigenvalues 4 (1 +- 2i), limit 2 * 4 / (16 * 5).
+            lambda p: NonReversibleLangevin(p, lr=0.2, skew=PairwiseRotation(2.0), hessian=[4.0, 4.0]),
+            "0.1",
+        ),
     ],
 )
 def test_an_unstable_step_is_warned_about_once(optimizer: Any, limit: str) -> None:
@@ -286,6 +391,8 @@ def test_operators_that_are_not_skew_are_refused() -> None:
     x = nn.Parameter(torch.ones(2))
     with pytest.raises(InputError, match=r"J\^T = -J"):
         NonReversibleLangevin([x], lr=0.1, skew=torch.eye(2))
+    with pytest.raises(InputError, match="got the class PairwiseRotation"):
+        NonReversibleLangevin([x], lr=0.1, skew=PairwiseRotation)
     with pytest.raises(InputError, match="skew is missing"):
         NonReversibleLangevin([x], lr=0.1, skew=None)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, cast, overload
@@ -13,19 +12,25 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from localmin.errors import InputError
-from localmin.langevin.updates import Update, apply_update, draw_noise
+from localmin.langevin.optimizers.buckets import Bucket, split_into_buckets
+from localmin.langevin.optimizers.numerical_range import (
+    first_non_finite,
+    stays_in_range,
+    total_norm,
+    warn_of_underflow,
+)
+from localmin.langevin.updates import Update, apply_update, draw_noise, push_along_gradient
 
-__all__ = ["AbstractLangevinOptimizer", "Bucket"]
+__all__ = ["AbstractLangevinOptimizer", "Parameters"]
 
 Parameters = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
 
-# Below this many elements a sum per tensor costs more than one fused norm; above it the sum uses all threads.
-_LARGE_TENSOR = 65536
 
+class _Gathered(NamedTuple):
+    """A group with those of its parameters that have a gradient, weight decay added."""
 
-class Bucket(NamedTuple):
-    """Tensors of one group, device and dtype that take the same update."""
-
+    number: int
+    group: dict[str, Any]
     parameters: list[Tensor]
     gradients: list[Tensor]
 
@@ -38,7 +43,7 @@ class AbstractLangevinOptimizer(Optimizer):
         defaults: Group defaults; must hold "lr" and "weight_decay".
         temperature: T >= 0, or a function of the number of steps made, which then rules all groups.
         seed: Seed of the generators, one per device, made when first needed.
-        check_finite: Check gradients before each step, and refuse the step if one is not finite.
+        check_finite: Refuse a step that would leave the finite numbers.
     """
 
     def __init__(
@@ -55,25 +60,34 @@ class AbstractLangevinOptimizer(Optimizer):
         self._seed = seed
         self._generators: dict[str, torch.Generator] = {}
         self._buffers: dict[tuple[str, torch.dtype, int], list[Tensor]] = {}
+        self._known_buckets: dict[int, Bucket] = {}
         self._check_finite = check_finite
         self._checked_resolution = False
+        self._largest_velocity: float | None = None  # a bound; None is unknown
         self._num_steps = 0
         super().__init__(cast(Any, params), {**defaults, "temperature": start})
 
-    def _follow_schedule(self) -> None:
-        if self._temperature_schedule is None:
-            return
-        temperature = float(self._temperature_schedule(self._num_steps))
-        _check_number("temperature", temperature)
-        for group in self.param_groups:
-            group["temperature"] = temperature
-
-    def _check_group(self, group: dict[str, Any], buckets: list[Bucket]) -> None:
-        """Refuse a group before any group has moved."""
+    @abstractmethod
+    def _update(self, group: dict[str, Any], buckets: list[Bucket]) -> list[Update]:
+        """Choose one update per bucket, or refuse the group; nothing has moved yet."""
 
     @abstractmethod
-    def _step_group(self, group: dict[str, Any], buckets: list[Bucket]) -> None:
-        """Update the parameters of a group in place."""
+    def _scales(self, group: dict[str, Any]) -> tuple[float, float]:
+        """Compute noise per coordinate and gradient factor of one step, in the same place."""
+
+    def _start(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
+        """Make the state of parameters that have none; first-order dynamics need none."""
+
+    def _finish(self, group: dict[str, Any], buckets: list[Bucket]) -> None:
+        """Note that a group has moved."""
+
+    def _push(self, positions: list[Tensor], gradients: list[Tensor], step_size: float) -> None:
+        """Move positions against gradients in place; a skew drift does otherwise."""
+        push_along_gradient(positions, gradients, step_size)
+
+    def _stretch(self) -> float:
+        """Bound how much longer than the gradient the direction of the step can be."""
+        return 1.0
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group, as in any torch optimiser, after checking its numbers and tensors."""
@@ -110,23 +124,30 @@ class AbstractLangevinOptimizer(Optimizer):
             What the closure returned, or None.
 
         Raises:
-            InputError: If a gradient is not finite or sparse, or the closure is not usable. Parameters and
-                state are then as before the call.
+            InputError: If a gradient is not finite or sparse, the step would leave the range of the dtype, or
+                the closure is not usable. Parameters and state are then as before the call.
         """
         loss = self._evaluate(closure)
-        plan = [(group, self._buckets(group)) for group in self.param_groups]
-        if closure is not None and not any(buckets for _, buckets in plan):
+        plan = [self._gather(index, group) for index, group in enumerate(self.param_groups)]
+        plan = [one for one in plan if one.parameters]
+        if closure is not None and not plan:
             raise InputError("the closure left no gradient: call backward() on the loss inside it")
-        if self._check_finite:
-            self._refuse_non_finite([bucket for _, buckets in plan for bucket in buckets])
-        plan = [(group, buckets) for group, buckets in plan if buckets]
-        for group, buckets in plan:
-            self._check_group(group, buckets)
-        self._follow_schedule()
-        for group, buckets in plan:
-            if group["weight_decay"]:
-                buckets = [_decayed(bucket, group["weight_decay"]) for bucket in buckets]
-            self._step_group(group, buckets)
+        size = self._checked_size(plan) if self._check_finite else 0.0
+        undo = self._remember()
+        try:
+            self._follow_schedule()
+            ready = [(one.group, self._buckets(one)) for one in plan]
+            moves = [
+                (update, bucket)
+                for group, buckets in ready
+                for update, bucket in zip(self._update(group, buckets), buckets, strict=True)
+            ]
+            self._move(moves, size)
+        except InputError:
+            undo()
+            raise
+        for group, buckets in ready:
+            self._finish(group, buckets)
         self._num_steps += 1
         self._checked_resolution = True
         return loss
@@ -138,7 +159,7 @@ class AbstractLangevinOptimizer(Optimizer):
             torch's optimiser dictionary with the additional key "langevin".
         """
         state = super().state_dict()
-        generators = {device: generator.get_state() for device, generator in self._generators.items()}
+        generators = self._generator_states()
         state["langevin"] = {"num_steps": self._num_steps, "seed": self._seed, "generators": generators}
         return state
 
@@ -149,19 +170,18 @@ class AbstractLangevinOptimizer(Optimizer):
             state_dict: From `state_dict`. Without the key "langevin" the generators stay as they are.
         """
         super().load_state_dict({key: value for key, value in state_dict.items() if key != "langevin"})
+        self._known_buckets = {}
+        self._largest_velocity = None
         own = state_dict.get("langevin")
-        if own is None:
-            return
-        self._num_steps, self._seed = int(own["num_steps"]), int(own["seed"])
-        self._generators = {}
-        for device, state in own["generators"].items():
-            self._generator(torch.device(device)).set_state(state.cpu())
+        if own is not None:
+            self._num_steps, self._seed = int(own["num_steps"]), int(own["seed"])
+            self._set_generators(own["generators"])
 
     def __getstate__(self) -> dict[str, Any]:
-        # torch keeps three fields only; copies and pickles need ours too, the noise buffers excepted.
+        # torch keeps three fields only; copies and pickles need ours too, bar what is rebuilt when needed.
         torchs = vars(torch.optim.SGD([torch.zeros(1)], lr=0.0)).keys()
         own = {key: value for key, value in vars(self).items() if key not in torchs}
-        return {**super().__getstate__(), **own, "_buffers": {}}
+        return {**super().__getstate__(), **own, "_buffers": {}, "_known_buckets": {}}
 
     def diagnostics(self) -> dict[str, float]:
         """Compute the gradient norm and the share of noise, from the gradients of the last step.
@@ -184,10 +204,6 @@ class AbstractLangevinOptimizer(Optimizer):
             "noise_to_gradient_ratio": ratio if squared_noise > 0 else 0.0,
         }
 
-    @abstractmethod
-    def _scales(self, group: dict[str, Any]) -> tuple[float, float]:
-        """Compute noise per coordinate and gradient factor of one step, in the same place."""
-
     def _evaluate(self, closure: Callable[[], float] | None) -> float | None:
         if closure is None:
             return None
@@ -198,24 +214,33 @@ class AbstractLangevinOptimizer(Optimizer):
         with torch.enable_grad():
             return closure()
 
-    def _buckets(self, group: dict[str, Any]) -> list[Bucket]:
-        buckets: dict[Any, Bucket] = {}
-        for parameter in group["params"]:
-            gradient = parameter.grad
-            if gradient is None:
-                continue
-            if gradient.is_sparse:
-                raise InputError(
-                    f"{self._name(parameter)} has a sparse gradient, which Langevin noise would not follow;"
-                    " use sparse=False"
-                )
-            key = (parameter.device, parameter.dtype, self._bucket_key(parameter))
-            bucket = buckets.get(key)
-            if bucket is None:
-                bucket = buckets[key] = Bucket([], [])
-            bucket.parameters.append(parameter)
-            bucket.gradients.append(gradient)
-        return list(buckets.values())
+    def _gather(self, index: int, group: dict[str, Any]) -> _Gathered:
+        parameters = group["params"]
+        gradients = [parameter.grad for parameter in parameters]
+        if any(gradient is None or gradient.is_sparse for gradient in gradients):
+            parameters = [parameter for parameter in parameters if parameter.grad is not None]
+            gradients = [parameter.grad for parameter in parameters]
+            for parameter, gradient in zip(parameters, gradients, strict=True):
+                if gradient.is_sparse:
+                    raise InputError(
+                        f"{self._name(parameter)} has a sparse gradient, which Langevin noise would not"
+                        " follow; use sparse=False"
+                    )
+        if group["weight_decay"] and parameters:
+            gradients = list(torch._foreach_add(gradients, parameters, alpha=group["weight_decay"]))
+        return _Gathered(index, group, parameters, gradients)
+
+    def _buckets(self, one: _Gathered) -> list[Bucket]:
+        """Sort a group's tensors; nearly always as in the step before, so that is remembered."""
+        known = self._known_buckets.get(one.number)
+        if known is not None and known.holds(one.parameters, self.state.get(one.parameters[0])):
+            known.gradients = one.gradients
+            return [known]
+        self._start(one.group, one.parameters)
+        buckets = split_into_buckets(one.parameters, one.gradients, self.state)
+        if len(buckets) == 1:
+            self._known_buckets[one.number] = buckets[0]
+        return buckets
 
     def _name(self, parameter: Tensor) -> str:
         for group_index, group in enumerate(self.param_groups):
@@ -226,21 +251,87 @@ class AbstractLangevinOptimizer(Optimizer):
                     return f"parameter {index} of group {group_index} with shape {tuple(parameter.shape)}"
         return "a parameter"
 
-    def _refuse_non_finite(self, buckets: list[Bucket]) -> None:
-        for bucket in buckets:
-            if _all_finite(bucket.gradients):
-                continue
-            # A sum may overflow although every term is finite: look closely before refusing.
-            for parameter, gradient in zip(bucket.parameters, bucket.gradients, strict=True):
-                if not bool(gradient.isfinite().all()):
-                    raise InputError(
-                        f"the gradient of {self._name(parameter)} is not finite; nothing was changed."
-                        " Lower lr or the temperature, or clip gradients"
-                    )
+    def _follow_schedule(self) -> None:
+        if self._temperature_schedule is None:
+            return
+        temperature = float(self._temperature_schedule(self._num_steps))
+        _check_number("temperature", temperature)
+        for group in self.param_groups:
+            group["temperature"] = temperature
 
-    def _bucket_key(self, parameter: Tensor) -> object:
-        """Tell apart parameters of a group that need different updates."""
-        return None
+    def _checked_size(self, plan: list[_Gathered]) -> float:
+        """Compute the norm of all gradients; refuse the step if one of them is not finite."""
+        size = total_norm([gradient for one in plan for gradient in one.gradients])
+        if not math.isfinite(size):  # a norm may overflow although every entry is finite: look closely
+            for one in plan:
+                index = first_non_finite(one.gradients)
+                if index is not None:
+                    raise InputError(
+                        f"the gradient of {self._name(one.parameters[index])} is not finite;"
+                        " nothing was changed. Lower lr or the temperature, or clip gradients"
+                    )
+        return size
+
+    def _move(self, moves: list[tuple[Update, Bucket]], size: float) -> None:
+        if not self._checked_resolution:
+            for update, bucket in moves:
+                warn_of_underflow(update, bucket)
+        if self._check_finite and not self._stays_in_range(moves, size):
+            self._move_guarded(moves)
+            return
+        for update, bucket in moves:
+            noises = self._noises(update, bucket.parameters) if update.noise_scales else []
+            apply_update(update, bucket.parameters, bucket.velocities, bucket.gradients, noises, self._push)
+
+    def _stays_in_range(self, moves: list[tuple[Update, Bucket]], size: float) -> bool:
+        """Tell, without looking at the parameters, that no coordinate can overflow in this step."""
+        before = self._largest_velocity
+        if before is None:
+            before = total_norm([state["velocity"] for state in self.state.values() if "velocity" in state])
+        in_range, after = stays_in_range(moves, size * self._stretch(), before)
+        # Parameters without a gradient keep the velocities that they had.
+        if sum(len(bucket.velocities) for _, bucket in moves) < len(self.state):
+            after = max(before, after)
+        self._largest_velocity = after if in_range else None
+        return in_range
+
+    def _move_guarded(self, moves: list[tuple[Update, Bucket]]) -> None:
+        """Move, and take everything back if a coordinate is not finite afterwards."""
+        tensors = [tensor for _, bucket in moves for tensor in (*bucket.parameters, *bucket.velocities)]
+        before = [tensor.clone() for tensor in tensors]
+        for update, bucket in moves:
+            noises = self._noises(update, bucket.parameters) if update.noise_scales else []
+            apply_update(update, bucket.parameters, bucket.velocities, bucket.gradients, noises, self._push)
+        if first_non_finite(tensors) is None:
+            return
+        culprit = next(
+            bucket.parameters[index]
+            for _, bucket in moves
+            for part in (bucket.parameters, bucket.velocities)
+            if (index := first_non_finite(part)) is not None
+        )
+        torch._foreach_copy_(tensors, before)
+        raise InputError(
+            f"the step would take {self._name(culprit)} out of the range of {culprit.dtype};"
+            " nothing was changed. Lower lr or the temperature, or clip gradients"
+        )
+
+    def _remember(self) -> Callable[[], None]:
+        """Note what preparing a step may change, and how to take it back."""
+        num_known = len(self.state)
+        temperatures = [group["temperature"] for group in self.param_groups]
+        generators = self._generator_states()
+
+        def undo() -> None:
+            for group, temperature in zip(self.param_groups, temperatures, strict=True):
+                group["temperature"] = temperature
+            for parameter in list(self.state)[num_known:]:  # started in this step
+                del self.state[parameter]
+            self._known_buckets = {}
+            self._largest_velocity = None
+            self._set_generators(generators)
+
+        return undo
 
     def _generator(self, device: torch.device) -> torch.Generator:
         key = str(device)
@@ -248,60 +339,24 @@ class AbstractLangevinOptimizer(Optimizer):
             self._generators[key] = torch.Generator(device).manual_seed(self._seed)
         return self._generators[key]
 
+    def _generator_states(self) -> dict[str, Tensor]:
+        return {device: generator.get_state() for device, generator in self._generators.items()}
+
+    def _set_generators(self, states: dict[str, Tensor]) -> None:
+        self._generators = {}
+        for device, state in states.items():
+            self._generator(torch.device(device)).set_state(state.cpu())
+
     def _noises(self, update: Update, like: list[Tensor]) -> list[list[Tensor]]:
-        if update.num_noises == 0:
-            return []
         first, total = like[0], sum(tensor.numel() for tensor in like)
         key = (str(first.device), first.dtype, total)
         buffers = self._buffers.setdefault(key, [])
-        while len(buffers) < update.num_noises:
+        while len(buffers) < len(update.noise_scales):
             buffers.append(first.new_empty(total))
-        return draw_noise(like, update.num_noises, self._generator(first.device), buffers)
-
-    def _apply(
-        self, update: Update, bucket: Bucket, velocities: list[Tensor], gradients: list[Tensor]
-    ) -> None:
-        if update.num_noises and not self._checked_resolution:
-            _warn_of_underflow(update, bucket, second_order=bool(velocities))
-        apply_update(
-            update, bucket.parameters, velocities, gradients, self._noises(update, bucket.parameters)
-        )
+        return draw_noise(like, update.noise_scales, self._generator(first.device), buffers)
 
 
 def _check_number(name: str, value: Any) -> None:
     number = float(value)
     if not (math.isfinite(number) and number >= 0):
         raise InputError(f"{name} must be a finite number of at least 0, got {value!r}")
-
-
-def _decayed(bucket: Bucket, weight_decay: float) -> Bucket:
-    gradients = torch._foreach_add(bucket.gradients, bucket.parameters, alpha=weight_decay)
-    return bucket._replace(gradients=list(gradients))
-
-
-def _all_finite(tensors: list[Tensor]) -> bool:
-    # A sum or norm is non-finite if one of its terms is, so one number a tensor will do.
-    small = [tensor for tensor in tensors if tensor.numel() < _LARGE_TENSOR or tensor.is_cuda]
-    sums = [tensor.sum() for tensor in tensors if tensor.numel() >= _LARGE_TENSOR and not tensor.is_cuda]
-    if small:
-        sums.extend(torch._foreach_norm(small))
-    total = sums[0] if len(sums) == 1 else torch.stack(sums).sum()
-    return math.isfinite(total.item())
-
-
-def _warn_of_underflow(update: Update, bucket: Bucket, *, second_order: bool) -> None:
-    dtype = bucket.parameters[0].dtype
-    if dtype not in {torch.float16, torch.bfloat16}:
-        return
-    where = "velocity_noise" if second_order else "position_noise"
-    scale = max(one.coefficient for one in update.operations if one.name == where)
-    if second_order:  # what the noise moves a position by in the same step
-        scale *= max(one.coefficient for one in update.operations if one.name == "drift")
-    size = max(float(p.float().square().mean().sqrt()) for p in bucket.parameters)
-    information = torch.finfo(dtype)
-    if scale < information.eps * size / 2 or scale < information.tiny:
-        warnings.warn(
-            f"the noise per step ({scale:.1e}) is below what {dtype} resolves at size {size:.1e}:"
-            " it is rounded away. Keep a float32 copy of the parameters, or raise lr or the temperature",
-            stacklevel=4,
-        )

@@ -6,12 +6,16 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from localmin.errors import InputError
-from localmin.langevin.optimizers.base import AbstractLangevinOptimizer, Bucket, Parameters
-from localmin.langevin.skew import SkewOperator, as_skew_operator, check_skew_operator
-from localmin.langevin.updates import first_order_update
+from localmin.langevin.optimizers.base import AbstractLangevinOptimizer, Parameters
+from localmin.langevin.optimizers.buckets import Bucket
+from localmin.langevin.optimizers.stability_alarm import StabilityAlarm
+from localmin.langevin.skew import PairwiseRotation, SkewOperator, check_skew_operator
+from localmin.langevin.skew_drift import SkewLike, check_skew, push_along_skew_drift, resolve_skew
+from localmin.langevin.updates import Update, first_order_update, push_along_gradient
 
 __all__ = ["NonReversibleLangevin"]
 
@@ -26,19 +30,21 @@ class NonReversibleLangevin(AbstractLangevinOptimizer):
         params: Parameters, named parameters (then errors name them) or groups with their own ``lr``,
             ``temperature`` and ``weight_decay``.
         lr: Step eta.
-        skew: J: an operator of `localmin.langevin.skew`, or an antisymmetric matrix over the parameters of a
-            group in order, flattened.
+        skew: J: an operator of `localmin.langevin.skew`, an antisymmetric matrix over the parameters of a
+            group in order, flattened, or a function of the number of steps made such as `RepairedRotation`.
         temperature: T = 1/beta >= 0, or a function of the number of steps made. At 0 this is skew gradient
             descent and draws nothing.
         weight_decay: Adds weight_decay * x to the gradient, before J acts.
+        hessian: Eigenvalues ``(d,)`` or matrix ``(d, d)`` over the flattened parameters of a group, for small
+            problems: a step that is not stable with this J is warned about, with the limit.
         seed: Seed of the noise.
-        check_finite: Refuse a step with a gradient that is not finite.
+        check_finite: Refuse a step that would leave the finite numbers.
 
     Source:
         [gao2020].
 
     Cost:
-        As `LangevinDynamics`, plus J g and one more pass.
+        With neighbours paired as `LangevinDynamics`, in one pass; with another J also J g and one more pass.
 
     Example:
         >>> from localmin.langevin import PairwiseRotation
@@ -55,14 +61,16 @@ class NonReversibleLangevin(AbstractLangevinOptimizer):
         params: Parameters,
         lr: float = 1e-3,
         *,
-        skew: SkewOperator | Any,
+        skew: SkewLike,
         temperature: float | Callable[[int], float] = 0.0,
         weight_decay: float = 0.0,
+        hessian: ArrayLike | None = None,
         seed: int = 0,
         check_finite: bool = True,
     ) -> None:
-        self._skew = as_skew_operator(skew)
-        self._checked_skew = False
+        self._skew = check_skew(skew)
+        self._norm: float | None = None  # root mean square of J g over that of g, once J has been checked
+        self._alarm = StabilityAlarm("nonreversible", hessian)
         super().__init__(
             params,
             {"lr": lr, "weight_decay": weight_decay},
@@ -71,37 +79,62 @@ class NonReversibleLangevin(AbstractLangevinOptimizer):
             check_finite=check_finite,
         )
 
-    def _check_group(self, group: dict[str, Any], buckets: list[Bucket]) -> None:
-        if self._skew.acts_on == "group" and (
+    def _update(self, group: dict[str, Any], buckets: list[Bucket]) -> list[Update]:
+        lr, operator = float(group["lr"]), self._operator()
+        if operator.acts_on == "group" and (
             len(buckets) > 1 or len(buckets[0].parameters) < len(group["params"])
         ):
             raise InputError(
                 "this skew operator acts on a whole parameter group: all its parameters need a gradient,"
                 " one dtype and one device"
             )
+        if self._norm is None:
+            self._norm = check_skew_operator(operator, _handed_over(operator, buckets[0].gradients))
+        self._alarm.check(lr, skew=operator)
+        return [first_order_update(lr, group["temperature"])] * len(buckets)
 
-    def _step_group(self, group: dict[str, Any], buckets: list[Bucket]) -> None:
-        lr = float(group["lr"])
-        update = first_order_update(lr, group["temperature"])
-        for bucket in buckets:
-            drift = torch._foreach_add(bucket.gradients, self._rotated(bucket.gradients))
-            self._apply(update, bucket, [], list(drift))
+    def _operator(self) -> SkewOperator:
+        return resolve_skew(self._skew, self._num_steps)
 
-    def _rotated(self, gradients: list[Tensor]) -> list[Tensor]:
-        if self._skew.acts_on == "group":
-            flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
-            parts = torch.split(self._checked_apply(flat), [gradient.numel() for gradient in gradients])
-            return [part.view(gradient.shape) for part, gradient in zip(parts, gradients, strict=True)]
-        if self._skew.acts_on == "flat":
-            return [self._checked_apply(gradient.reshape(-1)).view(gradient.shape) for gradient in gradients]
-        return [self._checked_apply(gradient) for gradient in gradients]
+    def _stretch(self) -> float:
+        operator = self._operator()
+        if isinstance(operator, PairwiseRotation):
+            return 1 + abs(operator.strength)
+        # The ratio on one random vector estimates |J|_F / sqrt(d); the margin covers the largest |J| / |J|_F.
+        return 1 + 1e6 * (self._norm or 0.0)
 
-    def _checked_apply(self, gradient: Tensor) -> Tensor:
-        if not self._checked_skew:
-            check_skew_operator(self._skew, gradient)
-            self._checked_skew = True
-        return self._skew.apply(gradient)
+    def _push(self, positions: list[Tensor], gradients: list[Tensor], step_size: float) -> None:
+        operator = self._operator()
+        if operator.acts_on == "group":
+            flat = _handed_over(operator, gradients)
+            drift = flat + operator.apply(flat)
+            parts = torch.split(drift, [gradient.numel() for gradient in gradients])
+            drifts = [part.view(one.shape) for part, one in zip(parts, gradients, strict=True)]
+            push_along_gradient(positions, drifts, step_size)
+            return
+        if operator.acts_on == "tensor":
+            push_along_skew_drift(operator, positions, gradients, step_size)
+            return
+        # Pairs of an even last dimension are the pairs of the flat tensor.
+        odd = [index for index, one in enumerate(positions) if one.dim() == 0 or one.shape[-1] % 2]
+        for index in odd:
+            flat = positions[index].reshape(-1)
+            push_along_skew_drift(operator, [flat], [gradients[index].reshape(-1)], step_size)
+            if not positions[index].is_contiguous():  # then the flat one is a copy
+                positions[index].copy_(flat.view(positions[index].shape))
+        if len(odd) < len(positions):
+            even = [index for index in range(len(positions)) if index not in odd]
+            push_along_skew_drift(
+                operator, [positions[i] for i in even], [gradients[i] for i in even], step_size
+            )
 
     def _scales(self, group: dict[str, Any]) -> tuple[float, float]:
         lr = float(group["lr"])
         return (2 * lr * group["temperature"]) ** 0.5, lr
+
+
+def _handed_over(operator: SkewOperator, gradients: list[Tensor]) -> Tensor:
+    """Build what the operator sees first of these gradients."""
+    if operator.acts_on == "group":
+        return torch.cat([gradient.reshape(-1) for gradient in gradients])
+    return gradients[0].reshape(-1) if operator.acts_on == "flat" else gradients[0]

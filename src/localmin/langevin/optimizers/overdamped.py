@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from localmin.langevin.optimizers.base import AbstractLangevinOptimizer, Bucket, Parameters
+from localmin.langevin.optimizers.base import AbstractLangevinOptimizer, Parameters
+from localmin.langevin.optimizers.buckets import Bucket
 from localmin.langevin.optimizers.stability_alarm import StabilityAlarm
-from localmin.langevin.updates import first_order_update
+from localmin.langevin.updates import Update, first_order_update
 
 __all__ = ["LangevinDynamics"]
 
@@ -26,7 +27,7 @@ class LangevinDynamics(AbstractLangevinOptimizer):
         weight_decay: Adds weight_decay * x to the gradient: a Gaussian prior.
         largest_curvature: If given, a step above the stable limit is warned about.
         seed: Seed of the noise.
-        check_finite: Refuse a step with a gradient that is not finite.
+        check_finite: Refuse a step that would leave the finite numbers.
 
     Source:
         [gao2020]; [tzen2018].
@@ -64,12 +65,10 @@ class LangevinDynamics(AbstractLangevinOptimizer):
             check_finite=check_finite,
         )
 
-    def _step_group(self, group: dict[str, Any], buckets: list[Bucket]) -> None:
+    def _update(self, group: dict[str, Any], buckets: list[Bucket]) -> list[Update]:
         lr = float(group["lr"])
         self._alarm.check(lr)
-        update = first_order_update(lr, group["temperature"])
-        for bucket in buckets:
-            self._apply(update, bucket, [], bucket.gradients)
+        return [first_order_update(lr, group["temperature"])] * len(buckets)
 
     def _scales(self, group: dict[str, Any]) -> tuple[float, float]:
         lr = float(group["lr"])

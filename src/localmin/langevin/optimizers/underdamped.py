@@ -11,9 +11,10 @@ from torch import Tensor
 
 from localmin.errors import InputError
 from localmin.langevin.friction import critical_friction
-from localmin.langevin.optimizers.base import AbstractLangevinOptimizer, Bucket, Parameters
+from localmin.langevin.optimizers.base import AbstractLangevinOptimizer, Parameters
+from localmin.langevin.optimizers.buckets import Bucket
 from localmin.langevin.optimizers.stability_alarm import StabilityAlarm
-from localmin.langevin.updates import UnderdampedScheme, check_scheme, underdamped_update
+from localmin.langevin.updates import UnderdampedScheme, Update, check_scheme, underdamped_update
 
 __all__ = ["UnderdampedLangevin"]
 
@@ -42,7 +43,7 @@ class UnderdampedLangevin(AbstractLangevinOptimizer):
         weight_decay: Adds weight_decay * x to the gradient: a Gaussian prior.
         largest_curvature: If given, a step above the stable limit is warned about.
         seed: Seed of the noise.
-        check_finite: Refuse a step with a gradient that is not finite.
+        check_finite: Refuse a step that would leave the finite numbers.
 
     Raises:
         InputError: If a number is out of range, or "critical" comes without a curvature.
@@ -144,34 +145,37 @@ class UnderdampedLangevin(AbstractLangevinOptimizer):
             )
         return critical_friction(float(value))
 
-    def _bucket_key(self, parameter: Tensor) -> object:
-        state = self.state.get(parameter)
-        return state["pending"] if state else None
-
-    def _step_group(self, group: dict[str, Any], buckets: list[Bucket]) -> None:
-        lr, friction = float(group["lr"]), group["friction"]
+    def _update(self, group: dict[str, Any], buckets: list[Bucket]) -> list[Update]:
+        lr, friction, temperature = float(group["lr"]), group["friction"], group["temperature"]
         self._alarm.check(lr, friction)
         step = math.sqrt(lr)
-        next_pending = step / 2 if self._scheme in {"baoab", "obabo"} else 0.0
-        for bucket in buckets:
-            states = [self.state[parameter] for parameter in bucket.parameters]
-            if "velocity" not in states[0]:
-                self._start(states, bucket, group["temperature"])
-            pending = states[0]["pending"]
-            update = underdamped_update(self._scheme, step, friction, group["temperature"], pending)
-            self._apply(update, bucket, [state["velocity"] for state in states], bucket.gradients)
-            if pending != next_pending:
-                for state in states:
-                    state["pending"] = next_pending
+        return [
+            underdamped_update(self._scheme, step, friction, temperature, bucket.pending)
+            for bucket in buckets
+        ]
 
-    def _start(self, states: list[dict[str, Any]], bucket: Bucket, temperature: float) -> None:
-        thermal = self._initial_velocity == "thermal" and temperature > 0
-        for state, parameter in zip(states, bucket.parameters, strict=True):
+    def _start(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
+        thermal = self._initial_velocity == "thermal" and group["temperature"] > 0
+        for parameter in parameters:
+            state = self.state[parameter]
+            if state:
+                continue
             state["velocity"] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
             state["pending"] = 0.0
             if thermal:
                 generator = self._generator(parameter.device)
-                state["velocity"].normal_(generator=generator).mul_(math.sqrt(temperature))
+                state["velocity"].normal_(generator=generator).mul_(math.sqrt(group["temperature"]))
+            self._largest_velocity = None
+
+    def _finish(self, group: dict[str, Any], buckets: list[Bucket]) -> None:
+        if self._scheme not in {"baoab", "obabo"}:
+            return
+        pending = math.sqrt(float(group["lr"])) / 2
+        for bucket in buckets:
+            if bucket.pending != pending:
+                bucket.pending = pending
+                for parameter in bucket.parameters:
+                    self.state[parameter]["pending"] = pending
 
     def _scales(self, group: dict[str, Any]) -> tuple[float, float]:
         step = math.sqrt(float(group["lr"]))
