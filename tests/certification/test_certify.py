@@ -75,7 +75,7 @@ def test_what_the_budget_cannot_exclude_is_undecided() -> None:
     assert "max_hvps" in found.reason
     assert found.num_hvps <= 60
     assert certify(quadratic(spread(4000, 0.001)), max_hvps=60, curvature_tolerance=1.0).verdict == (
-        "second-order-stationary"
+        "second-order-point"
     )
 
 
@@ -93,7 +93,7 @@ def test_degenerate_points_are_not_called_minima() -> None:
         lambda p: p[0] ** 3,
         lambda p: p.sum() ** 2,
     ):
-        assert certify(Objective.from_function(function, zeros)).verdict == "second-order-stationary"
+        assert certify(Objective.from_function(function, zeros)).verdict == "second-order-point"
 
 
 def test_a_slope_is_not_critical_and_its_witness_leads_down() -> None:
@@ -120,7 +120,7 @@ def test_an_attained_lower_bound_is_a_global_minimum() -> None:
     found = certify(objective, value_lower_bound=0.0)
     assert (found.verdict, found.num_hvps) == ("global-minimum", 0)
     assert found.recheck(objective).holds
-    assert certify(objective, value_lower_bound=-1.0).verdict == "second-order-stationary"
+    assert certify(objective, value_lower_bound=-1.0).verdict == "second-order-point"
     with pytest.raises(InputError, match="value_lower_bound"):
         certify(objective, value_lower_bound=0.5)
 

@@ -15,19 +15,23 @@ from torch import Tensor
 from localmin.errors import InputError, ShapeError
 from localmin.objective import Objective
 
-__all__ = ["Certificate", "Recheck", "Verdict"]
+__all__ = ["WITH_WAY_DOWN", "Certificate", "Method", "Recheck", "Verdict", "best_step"]
 
 Verdict = Literal[
     "not-critical",
     "strict-saddle",
+    "non-strict-saddle",
     "local-minimum",
     "global-minimum",
-    "second-order-stationary",
+    "second-order-point",
     "undecided",
 ]
 
+Method = Literal["gradient", "value", "convexity", "deep-linear", "piecewise", "lanczos", "dense", "none"]
+
 _LARGEST_STEP = 1.0
 _NUM_STEPS = 30
+WITH_WAY_DOWN = ("strict-saddle", "not-critical", "non-strict-saddle")
 
 
 @dataclass(frozen=True)
@@ -62,15 +66,19 @@ class Certificate:
         verdict: "not-critical": the gradient is above the tolerance. "strict-saddle": nearly critical, with a
             direction of negative curvature, so certainly no minimum. "local-minimum": nearly critical, the
             smallest eigenvalue is bounded away from zero from below, and Newton's step contracts.
-            "global-minimum": the declared lower bound of the objective is attained.
-            "second-order-stationary": nearly critical, no curvature below ``-curvature_tolerance - margin``,
-            which a degenerate saddle can look like too. "undecided": none of these was shown.
+            "second-order-point": nearly critical, no curvature below ``-curvature_tolerance - margin``,
+            which a degenerate saddle can look like too. "global-minimum" and "non-strict-saddle" (no
+            negative curvature, yet a way down): only where a theorem says so, see ``method``. "undecided":
+            none of these was shown.
         reason: What was shown or why nothing was, in words.
-        method: "gradient", "value", "lanczos", "dense" or "none".
+        method: "gradient"; "value": the declared lower bound of the objective is attained; "convexity";
+            "deep-linear": the complete classification of deep linear networks; "piecewise": one-sided
+            derivatives on a kink; "dense" or "lanczos": the spectrum; "none".
         witness: Unit vector, shape ``(n,)``, float64 on the CPU: the negative gradient direction for
             "not-critical", otherwise the direction of smallest curvature found; None if none was looked for.
         curvature: ``vᵀ H v`` along the witness, from a product of its own; None without one.
-        margin: Curvature that rounding alone can produce. A negative curvature counts beyond it.
+        margin: Curvature that rounding and, with held-out data, the choice of examples can produce. A
+            negative curvature counts beyond it.
         lower_bound: The smallest eigenvalue is at least this, with the failure probability stated; minus
             infinity where nothing was shown.
         failure_probability: Probability, over the random starts, that ``lower_bound`` does not hold; in exact
@@ -82,7 +90,7 @@ class Certificate:
         value: Value of the objective.
         gradient_norm: Norm of its gradient.
         gradient_tolerance: Norm up to which a point counts as critical.
-        curvature_tolerance: Negative curvature that "second-order-stationary" allows.
+        curvature_tolerance: Negative curvature that "second-order-point" allows.
         kinks: Piecewise operations of the model and the loss by name, such as "relu". With any, the verdict
             is about the smooth piece that contains the point.
         kink_distance: Smallest distance of their arguments from a kink, relative to their size; infinity
@@ -95,11 +103,17 @@ class Certificate:
         dtype: Dtype in which the objective was evaluated.
         seed: Seed of the starts; None where a generator was given.
         versions: Versions of Python and the packages that decide results.
+        not_shown: What the certificate leaves open, in words.
+        products: How Hessian-vector products were computed, "exact" or "finite-difference".
+        data_margin: Part of ``margin`` that comes from the choice of examples; 0 without held-out data.
+        held_out_curvature: ``vᵀ H v`` along the witness over the held-out data; None without.
+        descent_step: Length of the step along the witness that leads down, where no curvature tells it.
+        gap: Bound on the value minus the global minimum, where a theorem gives one.
     """
 
     verdict: Verdict
     reason: str
-    method: Literal["gradient", "value", "lanczos", "dense", "none"]
+    method: Method
     witness: Float[Tensor, " n"] | None
     curvature: float | None
     margin: float
@@ -122,6 +136,12 @@ class Certificate:
     dtype: str
     seed: int | None
     versions: Mapping[str, str]
+    not_shown: str = ""
+    products: Literal["exact", "finite-difference", "auto"] = "exact"
+    data_margin: float = 0.0
+    held_out_curvature: float | None = None
+    descent_step: float | None = None
+    gap: float | None = None
 
     def recheck(self, objective: Objective) -> Recheck:
         """Evaluate the objective again and compare, without the eigensolver.
@@ -148,8 +168,12 @@ class Certificate:
         if self.witness is None:
             curvature = decrease = step = None
         else:
-            curvature = float(self.witness @ objective.hvp(self.witness).double().cpu())
-            decrease, step = _best_step(objective, self.witness, value)
+            # On a kink the Hessian of one piece says nothing about the others.
+            is_smooth = self.method != "piecewise"
+            curvature = (
+                float(self.witness @ objective.hvp(self.witness).double().cpu()) if is_smooth else None
+            )
+            decrease, step = best_step(objective, self.witness, value, self.descent_step)
         reason = self._contradiction(objective, value, norm, curvature, decrease)
         return Recheck(not reason, reason or self._agreement(), value, norm, curvature, decrease, step)
 
@@ -166,24 +190,25 @@ class Certificate:
         if not abs(value - self.value) <= rounding * max(1.0, abs(self.value)):
             return f"the value is {value:.6g}, not {self.value:.6g} as certified: another point or other data"
         is_critical = gradient_norm <= self.gradient_tolerance
-        if self.verdict != "global-minimum" and is_critical == (self.verdict == "not-critical"):
+        has_gradient = self.verdict != "global-minimum" and self.method != "piecewise"
+        if has_gradient and is_critical == (self.verdict == "not-critical"):
             return f"the gradient norm {gradient_norm:.3g} is on the other side of the tolerance"
         if self.verdict == "undecided":
             return "the certificate decides nothing"
         if curvature is not None and self.verdict == "strict-saddle" and not curvature < -self.margin:
             return f"the curvature along the witness is {curvature:.3g}, not below -{self.margin:.3g}"
-        if self.verdict in ("strict-saddle", "not-critical") and not (
-            decrease is not None and decrease > 0.0
-        ):
+        leads_down = decrease is not None and decrease > 0.0
+        if self.verdict in WITH_WAY_DOWN and not leads_down:
             return "no decrease was found along the witness"
-        if curvature is not None and curvature < self.lower_bound:
+        rounding_of_curvature = max(self.margin, rounding * abs(self.largest_curvature or 0.0))
+        if curvature is not None and curvature < self.lower_bound - rounding_of_curvature:
             return (
                 f"the curvature along the witness is {curvature:.3g}, below the bound {self.lower_bound:.3g}"
             )
         return ""
 
     def _agreement(self) -> str:
-        if self.verdict in ("strict-saddle", "not-critical"):
+        if self.verdict in WITH_WAY_DOWN:
             return (
                 "value, gradient and decrease along the witness were evaluated again: the verdict is proved"
             )
@@ -265,11 +290,27 @@ class Certificate:
         return cls.from_dict(plain)
 
 
-def _best_step(objective: Objective, direction: Tensor, value: float) -> tuple[float, float]:
-    """Find the step along a line, in either direction, with the largest decrease."""
+def best_step(
+    objective: Objective, direction: Tensor, value: float, recorded: float | None
+) -> tuple[float, float]:
+    """Find a step along a line, in either direction, with a clear decrease.
+
+    Args:
+        objective: Stands at the point.
+        direction: Unit vector.
+        value: Value at the point.
+        recorded: Step that is tried first; None without one.
+
+    Returns:
+        The decrease, negative if there is none, and the signed step.
+    """
     point = objective.point.double()
     unit = direction.to(point)
     best, best_step = -math.inf, 0.0
+    if recorded is not None:
+        best, best_step = value - objective.value_at(point + recorded * unit), recorded
+        if best > 0.0:
+            return best, best_step
     for exponent in range(_NUM_STEPS):
         for step in (_LARGEST_STEP * 2.0**-exponent, -_LARGEST_STEP * 2.0**-exponent):
             decrease = value - objective.value_at(point + step * unit)

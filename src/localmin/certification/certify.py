@@ -1,13 +1,24 @@
 """What kind of point an objective stands at: a verdict with a witness, for any twice differentiable model."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from localmin.certification.certificate import Certificate
+from localmin.certification.global_theorems import (
+    certify_convex,
+    certify_deep_linear,
+    is_known_convex,
+    known_gap,
+)
+from localmin.certification.held_out import confirm_on_held_out
 from localmin.certification.kinks import find_kinks
 from localmin.certification.newton_check import check_newton_step
+from localmin.certification.on_a_kink import certify_on_kink, kink_tolerance
+from localmin.certification.open_questions import open_questions
 from localmin.certification.spectrum_search import SpectrumSearch, search_spectrum
 from localmin.errors import InputError
 from localmin.numerics import as_generator
@@ -29,6 +40,9 @@ def certify(
     value_tolerance: float = 1e-9,
     curvature_tolerance: float = 0.0,
     failure_probability: float = 1e-6,
+    convex: bool = False,
+    held_out: Objective | None = None,
+    on_product: Callable[[int], None] | None = None,
 ) -> Certificate:
     """Say whether the point is critical, a saddle, a minimum, or that this budget cannot tell.
 
@@ -38,6 +52,10 @@ def certify(
     Lanczos from random starts with a stated failure probability. A small negative eigenvalue
     that the budget cannot exclude makes the verdict "undecided". Positive semi-definite is not called
     a minimum: over-parametrised models have flat directions, and degenerate saddles look alike.
+
+    Theorems come first where they apply: convex objectives (declared, or one linear layer under a convex
+    loss), and deep linear networks under the squared error (`classify_deep_linear`). On a kink of a two-layer
+    ReLU network all pieces around the point are examined by one-sided derivatives.
 
     Args:
         objective: Stands at the point in question; float64 is advised, because the margin grows with
@@ -50,15 +68,20 @@ def certify(
         value_lower_bound: A number that the objective is known to be never below, such as 0 for a squared
             loss; where it is attained the verdict is "global-minimum".
         value_tolerance: Distance from that bound that counts as attained, absolute.
-        curvature_tolerance: Negative curvature, absolute, that "second-order-stationary" allows.
+        curvature_tolerance: Negative curvature, absolute, that "second-order-point" allows.
         failure_probability: For lower bounds by Lanczos.
+        convex: Whether the objective is known to be convex; a critical point is then a global minimum.
+        held_out: The same objective over other examples from the same population, standing at the same point.
+            A saddle must then have negative curvature there too, beyond three standard errors.
+        on_product: Told the number of products so far, after each.
 
     Returns:
         The certificate; `Certificate.recheck` repeats the evidence with one product.
 
     Raises:
-        InputError: If an option is out of range, the model cannot be differentiated twice, or the
-            objective is below ``value_lower_bound``.
+        InputError: If an option is out of range, the model cannot be differentiated twice, the objective is
+            below ``value_lower_bound``, or is declared convex and is not.
+        ShapeError: If ``held_out`` has other parameters.
 
     Source:
         Derived here from the second-order conditions; sources of the bounds stand at the steps.
@@ -74,7 +97,7 @@ def certify(
         >>> certify(Objective.from_function(lambda p: (p**2).sum(), torch.zeros(2).double())).verdict
         'local-minimum'
         >>> certify(Objective.from_function(lambda p: (p**3).sum(), torch.zeros(2).double())).verdict
-        'second-order-stationary'
+        'second-order-point'
     """
     if not isinstance(objective, Objective):
         raise InputError(
@@ -84,7 +107,6 @@ def certify(
     _check_options(gradient_tolerance, max_hvps, value_tolerance, curvature_tolerance, failure_probability)
     generator = as_generator(seed)
     value, gradient = objective.value(), objective.gradient().double().cpu()
-    norm = float(gradient.norm())
     blank = Certificate(
         verdict="undecided",
         reason="",
@@ -98,7 +120,7 @@ def certify(
         largest_curvature=None,
         newton_distance=None,
         value=value,
-        gradient_norm=norm,
+        gradient_norm=float(gradient.norm()),
         gradient_tolerance=gradient_tolerance,
         curvature_tolerance=curvature_tolerance,
         kinks=(),
@@ -112,34 +134,60 @@ def certify(
         seed=seed if isinstance(seed, int) else None,
         versions=versions(),
     )
+    hessian = HessianOperator(objective, on_product=on_product)
+    certificate = _from_values(blank, value_lower_bound, value_tolerance)
+    if certificate is None:
+        kinks = find_kinks(objective)
+        blank = replace(blank, kinks=kinks.names, kink_distance=kinks.distance)
+        certificate = _from_slope(blank, objective, gradient, convex or is_known_convex(objective))
+    if certificate is None:
+        certificate = certify_deep_linear(blank, objective)
+    if certificate is None:
+        certificate = _from_curvature(blank, objective, hessian, max_hvps, failure_probability, generator)
+    if held_out is not None and certificate.verdict == "strict-saddle":
+        certificate = confirm_on_held_out(certificate, objective, held_out)
+    return replace(certificate, products=objective.curvature, not_shown=open_questions(certificate))
+
+
+def _from_values(blank: Certificate, bound: float | None, tolerance: float) -> Certificate | None:
+    value, norm = blank.value, blank.gradient_norm
     if not (math.isfinite(value) and math.isfinite(norm)):
         return replace(blank, reason=f"the value {value} or the gradient norm {norm} is not finite")
-    if value_lower_bound is not None and _is_attained(value, value_lower_bound, value_tolerance):
-        reason = f"the value {value:.6g} attains the declared lower bound {value_lower_bound:.6g}"
-        return replace(blank, verdict="global-minimum", method="value", reason=reason)
-    kinks = find_kinks(objective)
-    blank = replace(blank, kinks=kinks.names, kink_distance=kinks.distance)
-    if norm > gradient_tolerance:
-        reason = f"the gradient norm {norm:.3g} is above the tolerance {gradient_tolerance:.3g}"
-        return replace(
-            blank, verdict="not-critical", method="gradient", reason=reason, witness=-gradient / norm
-        )
-    if kinks.distance <= torch.finfo(objective.dtype).eps ** 0.75:
-        return replace(
-            blank,
-            reason=f"on a kink of {', '.join(kinks.names)}: the Hessian of one piece decides nothing",
-        )
-    return _with_curvature(blank, objective, max_hvps, failure_probability, generator)
+    if bound is None or not _is_attained(value, bound, tolerance):
+        return None
+    reason = f"the value {value:.6g} attains the declared lower bound {bound:.6g}"
+    gap = max(0.0, value - bound)
+    return replace(blank, verdict="global-minimum", method="value", reason=reason, gap=gap)
 
 
-def _with_curvature(
+def _from_slope(
+    blank: Certificate, objective: Objective, gradient: Tensor, is_convex: bool
+) -> Certificate | None:
+    norm, tolerance = blank.gradient_norm, blank.gradient_tolerance
+    if is_convex and norm <= tolerance:
+        return certify_convex(blank, objective)
+    if blank.kink_distance <= kink_tolerance(objective):
+        return certify_on_kink(blank, objective)
+    if norm <= tolerance:
+        return None
+    return replace(
+        blank,
+        verdict="not-critical",
+        method="gradient",
+        reason=f"the gradient norm {norm:.3g} is above the tolerance {tolerance:.3g}",
+        witness=-gradient / norm,
+        gap=known_gap(objective, is_convex),
+    )
+
+
+def _from_curvature(
     blank: Certificate,
     objective: Objective,
+    hessian: HessianOperator,
     max_hvps: int,
     failure_probability: float,
     generator: torch.Generator,
 ) -> Certificate:
-    hessian = HessianOperator(objective)
     # A part is kept for the Newton step that a minimum is checked with.
     budget = max(_SMALLEST_BUDGET, max_hvps - max_hvps // 20) if not _fits(objective, max_hvps) else max_hvps
     found = search_spectrum(
@@ -198,7 +246,7 @@ def _judge_bound(
         reason = (
             f"no curvature below {bound:.3g}{how}; flat directions leave open what they do at higher order"
         )
-        return replace(certificate, verdict="second-order-stationary", reason=reason)
+        return replace(certificate, verdict="second-order-point", reason=reason)
     return replace(
         certificate,
         reason=f"no negative curvature found, but values down to {bound:.3g} are not excluded within "

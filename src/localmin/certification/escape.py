@@ -12,7 +12,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from localmin.certification.certificate import Certificate
+from localmin.certification.certificate import WITH_WAY_DOWN, Certificate
 from localmin.certification.certify import certify
 from localmin.errors import InputError, ShapeError
 from localmin.objective import Objective
@@ -76,12 +76,12 @@ class SettledPoint:
 def escape(objective: Objective, certificate: Certificate) -> Escape:
     """Step along the witness of a certificate to a lower value.
 
-    The step length is doubled or halved from 1 until the value is lowest along the line, in the better
-    of the two directions.
+    The step length is doubled or halved from 1, or from what the certificate recorded, until the value is
+    lowest along the line, in the better of the two directions.
 
     Args:
         objective: The certified objective, standing at the certified point.
-        certificate: Its certificate, "strict-saddle" or "not-critical".
+        certificate: Its certificate, "strict-saddle", "non-strict-saddle" or "not-critical".
 
     Returns:
         The better point.
@@ -100,7 +100,7 @@ def escape(objective: Objective, certificate: Certificate) -> Escape:
         >>> found.value_before, found.value_after
         (1.0, 0.0)
     """
-    if certificate.verdict not in ("strict-saddle", "not-critical") or certificate.witness is None:
+    if certificate.verdict not in WITH_WAY_DOWN or certificate.witness is None:
         raise InputError(f"expected a certificate with a way down, got the verdict '{certificate.verdict}'")
     if certificate.num_parameters != objective.num_parameters:
         raise ShapeError(
@@ -109,7 +109,8 @@ def escape(objective: Objective, certificate: Certificate) -> Escape:
         )
     before, point = objective.value(), objective.point.double()
     direction = certificate.witness.to(point)
-    rays = [(sign, *_lowest_along(objective, point, sign * direction, before)) for sign in (1.0, -1.0)]
+    first = certificate.descent_step or 1.0
+    rays = [(sign, *_lowest_along(objective, point, sign * direction, before, first)) for sign in (1.0, -1.0)]
     sign, value, length = min(rays, key=lambda ray: ray[1])
     if not value < before:
         return Escape(objective, before, before, 0.0, False)
@@ -154,7 +155,7 @@ def settle(
     for number in range(max_rounds):
         certificate = certify(objective, seed=seed + number, **(options or {}))
         certificates.append(certificate)
-        if number + 1 == max_rounds or certificate.verdict not in ("strict-saddle", "not-critical"):
+        if number + 1 == max_rounds or certificate.verdict not in WITH_WAY_DOWN:
             break
         found = escape(objective, certificate)
         escapes.append(found)
@@ -212,7 +213,11 @@ def descend(
 
 
 def _lowest_along(
-    objective: Objective, point: Float[Tensor, " n"], direction: Float[Tensor, " n"], value: float
+    objective: Objective,
+    point: Float[Tensor, " n"],
+    direction: Float[Tensor, " n"],
+    value: float,
+    first: float,
 ) -> tuple[float, float]:
     """Find the lowest value along a ray, on the grid of powers of two around the first decrease."""
 
@@ -220,7 +225,7 @@ def _lowest_along(
         found = objective.value_at(point + step * direction)
         return found if math.isfinite(found) else math.inf
 
-    step, best = 1.0, at(1.0)
+    step, best = first, at(first)
     while not best < value and step > _SHORTEST_STEP:
         step /= 2.0
         best = at(step)

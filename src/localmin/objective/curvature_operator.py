@@ -1,6 +1,7 @@
 """Symmetric operators made of derivatives, never formed unless asked for: what all of them can do."""
 
 import abc
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -31,15 +32,22 @@ class AbstractCurvatureOperator(abc.ABC):
 
     Args:
         objective: The objective; the operator belongs to its point.
+        on_product: Told the number of products so far, after each; for showing progress.
     """
 
-    def __init__(self, objective: Objective) -> None:
+    def __init__(self, objective: Objective, *, on_product: Callable[[int], None] | None = None) -> None:
         self._objective = objective
+        self._on_product = on_product
         self._num_products = 0
 
     @abc.abstractmethod
     def _multiply_rows(self, vectors: Float[Tensor, "*k n"]) -> Float[Tensor, "*k n"]:
         """Multiply by a vector or the rows of a matrix, in the dtype of the objective."""
+
+    def _count(self, number: int) -> None:
+        self._num_products += number
+        if self._on_product is not None:
+            self._on_product(self._num_products)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -76,7 +84,7 @@ class AbstractCurvatureOperator(abc.ABC):
         if vector.ndim != 1:
             raise ShapeError(f"expected a vector of shape ({self.shape[0]},), got {tuple(vector.shape)}")
         product = self._multiply_rows(vector).to(vector.dtype)
-        self._num_products += 1
+        self._count(1)
         return product
 
     def matmat(self, matrix: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
@@ -97,7 +105,7 @@ class AbstractCurvatureOperator(abc.ABC):
         if matrix.ndim != 2:
             raise ShapeError(f"expected a matrix of shape ({self.shape[0]}, k), got {tuple(matrix.shape)}")
         products = self._multiply_rows(matrix.mT).mT.to(matrix.dtype)
-        self._num_products += matrix.shape[1]
+        self._count(matrix.shape[1])
         return products
 
     def __matmul__(self, other: Float[Tensor, "n *k"]) -> Float[Tensor, "n *k"]:
@@ -132,8 +140,11 @@ class AbstractCurvatureOperator(abc.ABC):
             )
         identity = torch.eye(size, dtype=self.dtype, device=self.device)
         rows = max(1, _BLOCK_ENTRIES // size)
-        matrix = torch.cat([self._multiply_rows(block) for block in torch.split(identity, rows)])
-        self._num_products += size
+        blocks = []
+        for block in torch.split(identity, rows):
+            blocks.append(self._multiply_rows(block))
+            self._count(len(block))
+        matrix = torch.cat(blocks)
         return (matrix + matrix.mT) / 2
 
     def extreme_eigenpairs(

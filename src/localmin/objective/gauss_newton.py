@@ -17,6 +17,7 @@ class GaussNewtonOperator(AbstractCurvatureOperator):
 
     Args:
         objective: The objective; the operator belongs to its point.
+        on_product: Told the number of products so far, after each.
 
     Source:
         Schraudolph 2002; the product by differentiating a vector-Jacobian product is textbook.

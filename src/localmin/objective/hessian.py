@@ -13,6 +13,7 @@ class HessianOperator(AbstractCurvatureOperator):
 
     Args:
         objective: The objective; the operator belongs to its point.
+        on_product: Told the number of products so far, after each.
 
     Example:
         >>> import torch
