@@ -26,7 +26,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 
 from localmin.networks import ReLUNetwork
-from localmin.reduction import ExactMode, reduce, train_regularized
+from localmin.reduction import ExactMode, ReductionSettings, reduce, train_regularized
 
 MODES: tuple[ExactMode, ...] = ("pair", "vertex-c", "vertex-b", "design")
 RESULTS = Path(__file__).parent / "results" / "reduction_digits.json"
@@ -102,14 +102,19 @@ def measure(name: str, net: Net, network: ReLUNetwork, modes: list[ExactMode]) -
     x, y, held_out, labels = digits(net.num_points)
     loss = float((network(x) - y).square().sum() / len(x) + net.penalty * network.squared_norm)
     rows = []
-    for mode in modes:
-        result = reduce(network, x, mode=mode, held_out_points=held_out)
+    jobs: list[tuple[str, ExactMode, float]] = [(mode, mode, 5e-4) for mode in modes]
+    if "design" in modes:
+        jobs += [("design, smallest norm", "design", 0.0), ("design, 1 % of norm", "design", 1e-2)]
+    for label, mode, thinning in jobs:
+        settings = ReductionSettings(thinning_norm_relative=thinning)
+        result = reduce(network, x, mode=mode, held_out_points=held_out, settings=settings)
         small = result.network
         after = float((small(x) - y).square().sum() / len(x) + net.penalty * small.squared_norm)
         accuracies = [float((n(held_out).argmax(1) == labels).double().mean()) for n in (network, small)]
         rows.append(
             {
-                "mode": mode,
+                "mode": label,
+                "thinning_norm_relative": thinning,
                 "widths": list(result.widths_after[1:-1]),
                 "bounds": list(result.bounds),
                 "loss": after,
@@ -121,9 +126,10 @@ def measure(name: str, net: Net, network: ReLUNetwork, modes: list[ExactMode]) -
                 "seconds": result.seconds,
             }
         )
+        change = rows[-1]["norm_change_relative"]
         print(
-            f"{name:9s} {mode:9s} {rows[-1]['widths']!s:14s} norm {rows[-1]['norm_change_relative']:+8.2%}  "
-            f"loss {loss:.6f} -> {after:.6f}  outputs {result.max_output_change_relative:.0e}  "
+            f"{name:8s} {label:21s} {rows[-1]['widths']!s:12s} norm {change:+8.2%}  loss {loss:.6f} -> "
+            f"{after:.6f}  outputs {result.max_output_change_relative:.0e}  "
             f"held out {result.drift_relative:.1%}  {result.seconds:6.1f} s",
             flush=True,
         )

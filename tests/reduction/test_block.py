@@ -3,8 +3,8 @@ import torch
 from torch import Tensor, nn
 
 from localmin.errors import InputError
-from localmin.reduction import approximate_reduction, reduce_block
-from localmin.testing.reduction_networks import random_network, random_points
+from localmin.reduction import reduce_block
+from localmin.testing.reduction_networks import random_points
 
 
 class Residual(nn.Module):
@@ -41,17 +41,3 @@ def test_blocks_that_cannot_be_reduced() -> None:
         reduce_block(Residual(nn.ReLU()), "activation", "down", lambda m: m(x))
     with pytest.raises(InputError, match="received nothing"):
         reduce_block(Residual(nn.ReLU()), "up", "down", lambda m: None)
-
-
-def test_approximate_reduction_measures_its_error() -> None:
-    network, points = random_network(4, 40, 30, 2), random_points(300, 4)
-    rough = approximate_reduction(network, points, [10, 8], held_out_points=random_points(50, 4, seed=1))
-    fine = approximate_reduction(network, points, [38, 28])
-    assert rough.widths_after == (4, 10, 8, 2)
-    error = (rough.network(points) - network(points)).norm() / network(points).norm()
-    assert rough.output_error_relative == pytest.approx(float(error), rel=1e-9)
-    assert fine.output_error_relative < rough.output_error_relative
-    assert rough.drift_relative is not None
-    assert fine.drift_relative is None
-    with pytest.raises(InputError, match="one width from 1"):
-        approximate_reduction(network, points, [50, 8])

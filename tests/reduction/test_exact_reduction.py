@@ -52,6 +52,18 @@ def test_again_does_not_increase_anything(mode: ExactMode) -> None:
     assert twice.norm_after <= once.norm_after * (1 + 1e-12)
 
 
+def test_thinning_spends_a_little_norm_on_fewer_neurons() -> None:
+    network, points = random_network(4, 90, 80, 2), random_points(6, 4)
+    smallest = reduce(network, points, settings=ReductionSettings(thinning_norm_relative=0.0))
+    thin = reduce(network, points, settings=ReductionSettings(thinning_norm_relative=0.02))
+    assert not any(step.operation == "thin" and step.accepted for step in smallest.steps)
+    assert sum(thin.widths_after[1:-1]) < sum(smallest.widths_after[1:-1])
+    assert smallest.norm_after <= thin.norm_after <= min(1.02 * smallest.norm_after, thin.norm_before)
+    assert thin.recheck(network, points).holds
+    again = replay(as_sequential(network), points, thin.steps)
+    assert torch.allclose(again(points), network(points), atol=1e-11)
+
+
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("num_examples", [2, 4, 6])
 def test_split_edges_come_back_to_exactly_the_number_needed(mode: ExactMode, num_examples: int) -> None:

@@ -1,10 +1,11 @@
 """How small can a network be with the same outputs and no larger norm? Exact reduction, and why it works."""
 
-from localmin.reduction.approximate import ApproximateReduction, approximate_reduction
+from localmin.reduction.approximate_result import ApproximateReduction
 from localmin.reduction.block import BlockReduction, reduce_block
 from localmin.reduction.block_optimality import BlockCertificate, LayerCertificate, certificate
 from localmin.reduction.bounds import NeuronBounds, neuron_bounds
 from localmin.reduction.caratheodory import Recombination, recombine
+from localmin.reduction.coreset import coreset_reduction
 from localmin.reduction.design import DesignProblem, DesignResult, solve_design
 from localmin.reduction.exact_reduction import reduce
 from localmin.reduction.examples_in_closed_form import (
@@ -21,12 +22,15 @@ from localmin.reduction.neuron_search import NeuronSearch, StrongestNeurons
 from localmin.reduction.neuron_selection import Selection
 from localmin.reduction.projection import Projection, balance, project
 from localmin.reduction.rank_decisions import ExactMode, RankDecision
+from localmin.reduction.reduced_files import load_reduced
 from localmin.reduction.reduction_plan import ReductionPlan, plan_reduction
 from localmin.reduction.reduction_steps import ReductionSettings
 from localmin.reduction.regularized_training import train_regularized
 from localmin.reduction.result import Recheck, Reduction, ReductionStep, replay
 from localmin.reduction.reweighting import Reweighting, reweight
+from localmin.reduction.ridge_refit import approximate_reduction
 from localmin.reduction.shallow import ShallowSolution, solve_shallow
+from localmin.reduction.truncated_ranks import truncated_rank_reduction
 from localmin.reduction.width_sweep import Plateau, plateau
 
 __all__ = [
@@ -64,6 +68,8 @@ __all__ = [
     "balance",
     "bipartite_example",
     "certificate",
+    "coreset_reduction",
+    "load_reduced",
     "minimal_linear_network",
     "neuron_balance",
     "neuron_bounds",
@@ -79,4 +85,5 @@ __all__ = [
     "solve_design",
     "solve_shallow",
     "train_regularized",
+    "truncated_rank_reduction",
 ]

@@ -9,7 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from localmin.errors import InputError
-from localmin.reduction.homogeneous_network import HomogeneousNetwork, ModelT, read_model, read_points
+from localmin.reduction.homogeneous_network import HomogeneousNetwork
+from localmin.reduction.model_reading import ModelT, read_model, read_points
 from localmin.reduction.neuron_search import NeuronSearch
 from localmin.reduction.projection import RANK_TOLERANCE_RELATIVE
 

@@ -9,7 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from localmin.errors import InputError
-from localmin.reduction.homogeneous_network import HomogeneousNetwork, ModelT, read_model, read_points
+from localmin.reduction.homogeneous_network import HomogeneousNetwork
+from localmin.reduction.model_reading import ModelT, read_model, read_points
 from localmin.reduction.rank_decisions import ExactMode, RankDecision, count_bounds, rank_decisions
 from localmin.reduction.reduction_steps import Progress, ReductionRun, ReductionSettings
 from localmin.reduction.result import Reduction

@@ -6,8 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from localmin.reduction.homogeneous_network import HomogeneousNetwork, ModelT, read_model
+from localmin.reduction.homogeneous_network import HomogeneousNetwork
 from localmin.reduction.layer_representations import LayerRepresentation, representations
+from localmin.reduction.model_reading import ModelT, read_model
 from localmin.reduction.projection import RANK_TOLERANCE_RELATIVE
 
 __all__ = ["LayerForces", "attraction_repulsion", "neuron_balance"]

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from localmin.numerics import numerical_rank
-from localmin.reduction.homogeneous_network import ModelT, read_model, read_points
+from localmin.reduction.model_reading import ModelT, read_model, read_points
 from localmin.reduction.projection import RANK_TOLERANCE_RELATIVE
 
 __all__ = ["LayerRepresentation", "Representations", "pseudo_inverse", "representations"]

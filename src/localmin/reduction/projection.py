@@ -7,9 +7,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from localmin.reduction.homogeneous_network import HomogeneousNetwork, ModelT, read_model, read_points
+from localmin.reduction.homogeneous_network import HomogeneousNetwork
+from localmin.reduction.model_reading import ModelT, read_model, read_points
 
-__all__ = ["Projection", "balance", "minimal_norm_layer", "project", "projected"]
+__all__ = ["Projection", "balance", "balanced", "minimal_norm_layer", "project", "projected"]
 
 RANK_TOLERANCE_RELATIVE = 1e-11
 
@@ -155,7 +156,22 @@ def balance(model: ModelT, *, tolerance_relative: float = 1e-12, max_sweeps: int
         [2.0, 2.0]
     """
     reading = read_model(model)
-    network = reading.network
+    return reading.rebuild(balanced(reading.network, tolerance_relative, max_sweeps))
+
+
+def balanced(
+    network: HomogeneousNetwork, tolerance_relative: float = 1e-12, max_sweeps: int = 1000
+) -> HomogeneousNetwork:
+    """Balance every neuron; the trusting twin of `balance`.
+
+    Args:
+        network: Network in float64.
+        tolerance_relative: As in `balance`.
+        max_sweeps: As in `balance`.
+
+    Returns:
+        The balanced network.
+    """
     for _ in range(max_sweeps):
         largest = 0.0
         for layer in range(1, network.depth):
@@ -163,7 +179,7 @@ def balance(model: ModelT, *, tolerance_relative: float = 1e-12, max_sweeps: int
             largest = max(largest, change)
         if largest <= tolerance_relative:
             break
-    return reading.rebuild(network)
+    return network
 
 
 def _balance_layer(network: HomogeneousNetwork, layer: int) -> tuple[HomogeneousNetwork, float]:

@@ -7,7 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from localmin.reduction.homogeneous_network import HomogeneousNetwork, ModelT, read_model, read_points
+from localmin.reduction.homogeneous_network import HomogeneousNetwork
+from localmin.reduction.model_reading import ModelT, read_model, read_points
 from localmin.reduction.rank_decisions import ExactMode, count_bounds
 
 __all__ = ["LayerPlan", "ReductionPlan", "plan_reduction", "vertex_memory_bytes"]

@@ -29,6 +29,10 @@ Progress = Callable[[str, int, int, int], None]
 _NORM_SLACK_RELATIVE = 1e-12
 _NEGLIGIBLE_FEATURE_RELATIVE = 1e-7
 _ROUNDING_RELATIVE = 1e-15
+# Thinning repeats designs that are nearly solved already: few steps are enough.
+_THINNING_SWEEPS = 2
+_THINNING_STEPS = 200
+_THINNING_GAP_RELATIVE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,10 @@ class ReductionSettings:
         num_sweeps: For "design": passes over the layers, top layer first, before the vertex steps.
         max_design_steps: Limit on evaluations of one layer's design functional.
         design_gap_relative: A design is good enough at this certified relative gap.
+        first_gap_relative: The same in the first pass, whose result the next pass refines anyway.
+        thinning_norm_relative: After the design the norm may rise by this share again, never above that of
+            the original, where that saves neurons. The last neurons of an optimal design carry almost no
+            norm. 0 keeps the smallest norm.
         drop_below_relative: Neurons whose share of the norm in their layer falls below this part of the
             largest are dropped after a design.
         solver: How vertices are found, see `recombine`.
@@ -51,6 +59,8 @@ class ReductionSettings:
     num_sweeps: int = 3
     max_design_steps: int = 2000
     design_gap_relative: float = 1e-5
+    first_gap_relative: float = 1e-3
+    thinning_norm_relative: float = 5e-4
     drop_below_relative: float = 1e-6
     solver: Solver = "auto"
     max_memory_bytes: float = 8 * 2.0**30
@@ -92,16 +102,17 @@ class ReductionRun:
             for layer in layers:
                 self._vertex(layer, mode)
             return
-        for _ in range(self.settings.num_sweeps):
+        for sweep in range(self.settings.num_sweeps):
             norm = self.network.squared_norm
             for layer in layers:
-                self._design(layer)
+                self._design(layer, rough=sweep == 0)
             if self.network.squared_norm > norm * (1 - self.settings.design_gap_relative):
                 break
         for layer in layers:
             self._drop_dead(layer, keep_values=False)
             self._vertex(layer, "vertex-b")
             self._design(layer)
+        self._thin(layers)
         # A design moves weights, so that more columns may have become superfluous.
         for layer in layers:
             self._vertex(layer, "vertex-b")
@@ -144,7 +155,7 @@ class ReductionRun:
             candidate = apply_selection(self.network, self.points, selection)
             self._judge(mode, layer, candidate, selection, started)
 
-    def _design(self, layer: int) -> None:
+    def _design(self, layer: int, *, rough: bool = False) -> None:
         view = view_layer(self.network, self.points, layer)
         if self.network.widths[layer] == 0 or not bool((view.costs > 0).all()):
             return
@@ -154,7 +165,7 @@ class ReductionRun:
         selections, result = design_selection(
             view,
             max_steps=settings.max_design_steps,
-            gap_tolerance_relative=settings.design_gap_relative,
+            gap_tolerance_relative=settings.first_gap_relative if rough else settings.design_gap_relative,
             drop_below_relative=(threshold, threshold * 1e-3, 0.0),
             progress=self._inside("design", layer),
         )
@@ -163,6 +174,45 @@ class ReductionRun:
             candidate = apply_selection(self.network, self.points, selection)
             if self._judge("design", layer, candidate, selection, started, result.gap_relative):
                 return
+
+    def _thin(self, layers: range) -> None:
+        limit = min(self.network.squared_norm * (1 + self.settings.thinning_norm_relative), self.norm)
+        for _ in range(_THINNING_SWEEPS):
+            before = self.network.widths
+            for left, layer in zip(range(len(layers), 0, -1), layers, strict=True):
+                norm = self.network.squared_norm
+                share = norm + max(limit - norm, 0.0) / left
+                number = self.network.widths[layer] // 4
+                while number > 0:
+                    if not self._drop_weakest(layer, number, share):
+                        number //= 2
+            if self.network.widths == before:
+                break
+
+    def _drop_weakest(self, layer: int, number: int, norm_limit: float) -> bool:
+        started = self._announce("thin", layer)
+        view = view_layer(self.network, self.points, layer)
+        kept = view.costs.argsort(descending=True, stable=True)[:-number].sort().values
+        selection = Selection(layer, kept, view.costs.new_ones(len(kept)))
+        candidate = apply_selection(self.network, self.points, selection)
+        if not self._same_outputs(candidate):
+            return False
+        selections, result = design_selection(
+            view_layer(candidate, self.points, layer),
+            max_steps=_THINNING_STEPS,
+            gap_tolerance_relative=_THINNING_GAP_RELATIVE,
+            drop_below_relative=(self.settings.drop_below_relative,),
+        )
+        # Both in one step: which of the neurons that are there now stay, and with which weights.
+        whole = Selection(layer, kept[selections[0].kept], selections[0].weights)
+        candidate = apply_selection(self.network, self.points, whole)
+        if candidate.squared_norm > norm_limit or not self._same_outputs(candidate):
+            return False
+        return self._judge("thin", layer, candidate, whole, started, result.gap_relative, norm_limit)
+
+    def _same_outputs(self, candidate: HomogeneousNetwork) -> bool:
+        change = float((candidate(self.points) - self.outputs).abs().max())
+        return change <= self.settings.output_tolerance_relative * self.scale
 
     def _announce(self, operation: str, layer: int) -> float:
         if self.progress is not None:
@@ -198,12 +248,14 @@ class ReductionRun:
         selection: Selection | None,
         started: float,
         gap_relative: float | None = None,
+        norm_limit: float | None = None,
     ) -> bool:
         change = float((candidate(self.points) - self.outputs).abs().max())
+        if norm_limit is None:
+            norm_limit = min(self.network.squared_norm, self.norm) * (1 + _NORM_SLACK_RELATIVE)
         accepted = (
             change <= self.settings.output_tolerance_relative * self.scale
-            and candidate.squared_norm
-            <= min(self.network.squared_norm, self.norm) * (1 + _NORM_SLACK_RELATIVE)
+            and candidate.squared_norm <= norm_limit
         )
         widths = (self.network.widths[layer], candidate.widths[layer]) if layer else (0, 0)
         step = ReductionStep(

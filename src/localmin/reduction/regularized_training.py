@@ -15,7 +15,7 @@ __all__ = ["Loss", "train_regularized"]
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
-_LBFGS_ROUND = 20
+_LBFGS_ROUND = 10
 
 
 def train_regularized(
@@ -51,7 +51,7 @@ def train_regularized(
         bias: Give every layer a bias.
         start: Network to continue from, of the same widths; otherwise weights are drawn.
         stop_at_loss: Stop as soon as the regularised loss is this or less (looked at after every Adam step
-            and every 20 L-BFGS iterations), to compare networks trained to one level.
+            and every 10 L-BFGS iterations), to compare networks trained to one level.
         progress: Called as ``progress("adam" or "lbfgs", steps so far, loss)`` now and then.
 
     Returns:

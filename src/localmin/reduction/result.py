@@ -1,20 +1,20 @@
 """What a reduction did: the smaller network, the evidence, and every step."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic
 
 import torch
 from jaxtyping import Float
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from localmin.errors import InputError
-from localmin.reduction.homogeneous_network import HomogeneousNetwork, ModelT, read_model, read_points
+from localmin.reduction.model_reading import ModelT, read_model, read_points
 from localmin.reduction.neuron_selection import Selection, apply_selection
 from localmin.reduction.projection import projected
 from localmin.reduction.rank_decisions import RankDecision
+from localmin.reduction.reduced_files import write_reduced
+from localmin.tasks.storage import write_tensors
 
 __all__ = ["Recheck", "Reduction", "ReductionStep", "replay"]
 
@@ -24,14 +24,15 @@ class ReductionStep:
     """One attempted step.
 
     Attributes:
-        operation: "project", "drop", "design", "vertex-b", "vertex-c" or "pair".
+        operation: "project", "drop", "design", "thin", "vertex-b", "vertex-c" or "pair".
         layer: Hidden layer it acts on (1 is the first), 0 for all layers.
         accepted: Whether outputs and norm passed the test; a step that did not changed nothing.
         width_before: Width of the layer before; 0 for all layers.
         width_after: Width after.
         norm_after: Squared norm of all parameters after the step.
         max_output_change: Largest output change against the original network, absolute.
-        gap_relative: For "design": how far the layer's norm can be above the optimum of its design at most.
+        gap_relative: For "design" and "thin": how far the layer's norm can be above the optimum of its
+            design at most.
         seconds: Wall-clock time.
         selection: Neurons and weights, so that the step can be replayed; None for "project".
     """
@@ -161,6 +162,8 @@ class Reduction(Generic[ModelT]):
     def save(self, folder: str | Path) -> Path:
         """Write ``reduction.json``, ``network.safetensors`` and ``steps.safetensors`` into a folder.
 
+        `load_reduced` reads the network back.
+
         Args:
             folder: Created if it does not exist.
 
@@ -168,21 +171,13 @@ class Reduction(Generic[ModelT]):
             Path of the JSON file.
         """
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        if isinstance(self.network, nn.Module):
-            tensors = dict(self.network.state_dict())
-        else:
-            tensors = _named(read_model(self.network).network)
-        save_file({name: part.contiguous() for name, part in tensors.items()}, folder / "network.safetensors")
         selections: dict[str, Tensor] = {}
         for number, step in enumerate(self.steps):
             if step.selection is not None:
-                selections[f"{number}.kept"] = step.selection.kept.contiguous()
-                selections[f"{number}.weights"] = step.selection.weights.contiguous()
-        save_file(selections, folder / "steps.safetensors")
-        path = folder / "reduction.json"
-        path.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
-        return path
+                selections[f"{number}.kept"] = step.selection.kept
+                selections[f"{number}.weights"] = step.selection.weights
+        write_tensors(folder / "steps.safetensors", selections)
+        return write_reduced(folder, self.network, self.to_dict())
 
 
 def replay(model: ModelT, x: Float[Tensor, "n inputs"], steps: tuple[ReductionStep, ...]) -> ModelT:
@@ -212,15 +207,6 @@ def replay(model: ModelT, x: Float[Tensor, "n inputs"], steps: tuple[ReductionSt
             raise InputError(f"step {step.operation!r} of layer {step.layer} does not belong to this model")
         network = apply_selection(network, points, step.selection)
     return reading.rebuild(network)
-
-
-def _named(network: HomogeneousNetwork) -> dict[str, Tensor]:
-    named: dict[str, Tensor] = {}
-    for number, (weight, bias) in enumerate(zip(network.weights, network.biases, strict=True), start=1):
-        named[f"{number}.weight"] = weight
-        if bias is not None:
-            named[f"{number}.bias"] = bias
-    return named
 
 
 def _precision_of(model: object) -> float:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from localmin.errors import InputError
 from localmin.reduction.design import DesignResult
-from localmin.reduction.homogeneous_network import ModelT, read_model, read_points
+from localmin.reduction.model_reading import ModelT, read_model, read_points
 from localmin.reduction.neuron_selection import apply_selection, design_selection, view_layer
 from localmin.reduction.projection import projected
 
