@@ -83,7 +83,7 @@ def test_step_means_see_every_example_once_an_epoch_from_the_second(make_task: M
     # At a vanishing learning rate all steps show the same network.
     start = task.build_model(6)
     torch.testing.assert_close(table.values, by_hand(task, start), rtol=1e-5, atol=1e-6)
-    observer = StepMean(len(task.train))
+    observer = StepMean(len(task.train), task.kind)
     train_model(task, task.train, epoch_draw(None, 160), seed=5, epochs=4, observer=observer)
     assert observer.looks.counts.tolist() == [3.0] * 160
 

@@ -40,9 +40,11 @@ def test_lengths_and_types_must_fit() -> None:
     with pytest.raises(ShapeError, match="3 inputs but 2 labels"):
         Examples(torch.zeros(3, 1), torch.tensor([0, 1]))
     with pytest.raises(ShapeError, match="int64"):
-        Examples(torch.zeros(2, 1), torch.tensor([0.0, 1.0]))
+        Examples(torch.zeros(2, 1), torch.tensor([False, True]))
     with pytest.raises(ShapeError, match=r"shape \(n,\)"):
-        Examples(torch.zeros(2, 1), torch.tensor([[0], [1]]))
+        Examples(torch.zeros(2, 1), torch.tensor([[0.0], [1.0]]))
+    with pytest.raises(ShapeError, match=r"shape \(n,\)"):
+        Examples(torch.zeros(2, 1), torch.zeros(2, 1, 1, dtype=torch.int64))
     with pytest.raises(ShapeError, match="1 identifiers for 2"):
         Examples(torch.zeros(2, 1), torch.tensor([0, 1]), ("a",))
     with pytest.raises(ShapeError, match="3 row numbers for 2"):

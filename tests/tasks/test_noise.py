@@ -19,7 +19,7 @@ def labels(count: int = 1000, num_classes: int = 7) -> torch.Tensor:
 @pytest.mark.parametrize("rate", [0.0, 0.1, 0.4, 0.777, 1.0])
 def test_exactly_the_rounded_share_changes_and_no_chosen_label_stays(kind: str, rate: float) -> None:
     clean = labels()
-    noisy = flip_labels(clean, rate, num_classes=7, kind=kind, seed=3)  # type: ignore[arg-type]
+    noisy = flip_labels(clean, rate, num_classes=7, kind=kind, seed=3)
     assert int((noisy != clean).sum()) == round(rate * 1000)
     assert 0 <= int(noisy.min()) <= int(noisy.max()) < 7
     assert clean.equal(labels())
@@ -67,7 +67,7 @@ def test_a_rate_outside_0_to_1_is_refused(rate: float) -> None:
 
 def test_unknown_kind_and_single_class_are_refused() -> None:
     with pytest.raises(InputError, match="symmetric, pair"):
-        flip_labels(labels(), 0.1, num_classes=7, kind="uniform", seed=0)  # type: ignore[arg-type]
+        flip_labels(labels(), 0.1, num_classes=7, kind="uniform", seed=0)
     for kind in ("symmetric", "pair"):
         with pytest.raises(InputError, match="at least 2 classes"):
             flip_labels(torch.zeros(3, dtype=torch.int64), 0.5, num_classes=1, kind=kind, seed=0)

@@ -47,8 +47,8 @@ def test_what_is_left_out_is_filled_in() -> None:
         ({"metric": "f1"}, "unknown metric 'f1'"),
         ({"num_classes": 1}, "at least two"),
         ({"test": examples([])}, "test part of toy is empty"),
-        ({"validation": examples([0, 3])}, "row 1 in the validation part has label 3; labels must be 0 to 2"),
-        ({"train": examples([0, -1])}, "row 1 in the train part has label -1"),
+        ({"validation": examples([0, 3])}, "row 1 in the validation part of toy has label 3; labels must be 0 to 2"),
+        ({"train": examples([0, -1])}, "row 1 in the train part of toy has label -1"),
         ({"train": examples([1, 1, 1])}, "a single class"),
         ({"test": examples([0], width=4)}, r"test part of toy has inputs of shape \(4,\)"),
         ({"clean_train_labels": torch.tensor([0, 1])}, "2 clean labels for 4 examples"),
@@ -64,7 +64,7 @@ def test_parts_that_do_not_fit_are_refused_in_one_line(changes: dict[str, Any], 
 
 def test_a_label_outside_the_classes_is_named_by_its_file() -> None:
     wrong = replace(examples([0, 5]), identifiers=("cat/1.png", "cat/2.png"))
-    with pytest.raises(DataError, match=r"cat/2\.png in the test part has label 5"):
+    with pytest.raises(DataError, match=r"cat/2\.png in the test part of toy has label 5"):
         make(test=wrong)
 
 

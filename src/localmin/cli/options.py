@@ -11,6 +11,7 @@ from localmin.errors import InputError
 
 __all__ = [
     "BatchSize",
+    "CleanLabel",
     "CleanValidation",
     "Data",
     "Debug",
@@ -20,6 +21,7 @@ __all__ = [
     "ImageSize",
     "Imbalance",
     "Json",
+    "Kind",
     "Label",
     "LearningRate",
     "Limit",
@@ -38,17 +40,38 @@ Data = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="A built-in name (digits, iris, wine, breast_cancer), a folder of class folders, a .parquet, "
-        ".csv or .npz file, or file.py:factory returning a Task.",
+        help="A built-in name (digits, iris, wine, breast_cancer, diabetes), a folder of class folders, "
+        "a .parquet, .csv or .npz file, a .txt file, or file.py:factory returning a Task.",
     ),
 ]
 Test = Annotated[str | None, typer.Option(metavar="DATA", help="A separate test set, read like DATA.")]
 Label = Annotated[str | None, typer.Option(metavar="NAME", help="Column that holds the label.")]
 Model = Annotated[
-    str | None, typer.Option(metavar="NAME", help="mlp, cnn, resnet18, or file.py:factory of an nn.Module.")
+    str | None,
+    typer.Option(metavar="NAME", help="mlp, cnn, resnet18, gpt-tiny, or file.py:factory of an nn.Module."),
 ]
 Noise = Annotated[float, typer.Option(metavar="RATE", help="Make this share of the labels wrong, 0 to 1.")]
-NoiseKind = Annotated[str, typer.Option(metavar="KIND", help="symmetric or pair.")]
+NoiseKind = Annotated[
+    str | None,
+    typer.Option(
+        metavar="KIND",
+        help="Classes: symmetric or pair; regression: outliers or shuffle; text: shuffle or random.",
+    ),
+]
+Kind = Annotated[
+    str | None,
+    typer.Option(
+        metavar="KIND", help="classification or regression; a label column with fractions is a regression."
+    ),
+]
+CleanLabel = Annotated[
+    str | None,
+    typer.Option(
+        "--clean-label",
+        metavar="NAME",
+        help="Second column, of right labels: for measuring, the search never sees it.",
+    ),
+]
 CleanValidation = Annotated[
     bool, typer.Option("--clean-validation", help="Keep the validation labels right under --noise.")
 ]
@@ -64,7 +87,9 @@ Limit = Annotated[
 Epochs = Annotated[int | None, typer.Option(metavar="E", help="Length of one training.")]
 BatchSize = Annotated[int | None, typer.Option(metavar="B", help="Examples in an optimiser step.")]
 LearningRate = Annotated[float | None, typer.Option("--lr", metavar="LR", help="Peak learning rate.")]
-MetricName = Annotated[str | None, typer.Option(metavar="NAME", help="accuracy or balanced-accuracy.")]
+MetricName = Annotated[
+    str | None, typer.Option(metavar="NAME", help="accuracy, balanced-accuracy; r2, mae; perplexity.")
+]
 Form = Annotated[str | None, typer.Option(metavar="FORM", help="Policy form: a, b, d or e.")]
 Device = Annotated[str, typer.Option(metavar="DEVICE", help="cpu, cuda or auto.")]
 Threads = Annotated[int | None, typer.Option(metavar="N", help="Threads of torch on the CPU.")]

@@ -17,9 +17,11 @@ def search(
     data: options.Data = "digits",
     test: options.Test = None,
     label: options.Label = None,
+    clean_label: options.CleanLabel = None,
+    kind: options.Kind = None,
     model: options.Model = None,
     noise: options.Noise = 0.0,
-    noise_kind: options.NoiseKind = "symmetric",
+    noise_kind: options.NoiseKind = None,
     clean_validation: options.CleanValidation = False,
     imbalance: options.Imbalance = 1.0,
     limit: options.Limit = None,
@@ -67,6 +69,7 @@ def search(
     request = TaskRequest(
         data, test, label, model, noise, noise_kind, clean_validation, imbalance, limit, metric,  # type: ignore[arg-type]
         {"epochs": epochs, "batch_size": batch_size, "lr": lr}, image_size,
+        kind, clean_label,
     )  # fmt: skip
     make_task = open_request(request, console)
     folder = out or default_folder(data, preset, request, settings, chosen_seeds)

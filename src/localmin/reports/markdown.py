@@ -48,9 +48,9 @@ def _scores(result: Result) -> str:
     for arm in ARMS:
         if result[arm] is None:
             continue
-        error = "" if result[f"{arm}.test.se"] is None else str(result.error(f"{arm}.test.se"))
-        values = [str(result.percent(f"{arm}.test.values.{i}")) for i in range(len(seeds))]
-        rows.append([arm, str(result.percent(f"{arm}.test.mean")), error, *values])
+        error = "" if result[f"{arm}.test.se"] is None else str(result.score_error(f"{arm}.test.se"))
+        values = [str(result.score(f"{arm}.test.values.{i}")) for i in range(len(seeds))]
+        rows.append([arm, str(result.score(f"{arm}.test.mean")), error, *values])
     return _table(rows)
 
 

@@ -87,7 +87,7 @@ def _facts(data: RunData) -> list[tuple[str, Any, Any]]:
         ("Recommendation", _recommended(data), "decided without the test data"),
         (
             "Gain over uniform",
-            result.with_error("gain.test.mean", "gain.test.se", signed=True),
+            result.gain_with_error("gain.test.mean", "gain.test.se"),
             f"{story.metric_words(result)}, {seeds}",
         ),
     ]
@@ -120,9 +120,9 @@ def _comparison(data: RunData) -> dict[str, Any]:
     rows = [
         {
             "name": arm,
-            "mean": result.percent(f"{arm}.test.mean"),
-            "error": None if result[f"{arm}.test.se"] is None else result.error(f"{arm}.test.se"),
-            "values": [result.percent(f"{arm}.test.values.{i}") for i in range(len(result["seeds"]))],
+            "mean": result.score(f"{arm}.test.mean"),
+            "error": None if result[f"{arm}.test.se"] is None else result.score_error(f"{arm}.test.se"),
+            "values": [result.score(f"{arm}.test.values.{i}") for i in range(len(result["seeds"]))],
         }
         for arm in arms
     ]
@@ -131,7 +131,7 @@ def _comparison(data: RunData) -> dict[str, Any]:
         "metric": metric,
         "rows": rows,
         "seeds": result["seeds"],
-        "gain": result.with_error("gain.test.mean", "gain.test.se", signed=True),
+        "gain": result.gain_with_error("gain.test.mean", "gain.test.se"),
         "gap": story.gap_sentence(result),
         "steps": result.count(f"{data.seed}.arms.uniform.num_steps"),
         "has_oracle": "oracle" in arms,

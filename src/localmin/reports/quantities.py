@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
+
+from localmin.tasks.metrics import MetricDescription, describe_metric
 
 __all__ = ["MINUS", "UNKNOWN", "Quantity", "Result", "Sentence", "duration", "percent", "plain_number"]
 
@@ -98,6 +101,40 @@ class Result:
         """Write a difference of shares in percentage points, with its sign."""
         return self._quantity(key, signed_points)
 
+    @property
+    def metric(self) -> MetricDescription:
+        """How the scores of the test set are read."""
+        return describe_metric(self["metric"])
+
+    def score_text(self, value: float) -> str:
+        """Write a score of the test set: a share in percent, anything else as a number of four digits."""
+        return percent(value) if self.metric.is_share else significant(value)
+
+    def score(self, key: str) -> Quantity:
+        """Write a score of the test set as its metric is written."""
+        return self._quantity(key, self.score_text)
+
+    def score_error(self, key: str) -> Quantity:
+        """Write the standard error of a score, in its unit without the unit's name."""
+        return self.error(key) if self.metric.is_share else self._quantity(key, significant)
+
+    def score_with_error(self, mean: str, error: str) -> Sentence:
+        """Write a score with its standard error, ``94.1 ± 0.5 %`` or ``5.51 ± 0.03``."""
+        if self.metric.is_share:
+            return self.with_error(mean, error)
+        return self._plain_with_error(self.score(mean), error)
+
+    def gain_with_error(self, mean: str, error: str) -> Sentence:
+        """Write an improvement of a score, positive is better, with its standard error."""
+        if self.metric.is_share:
+            return self.with_error(mean, error, signed=True)
+        return self._plain_with_error(self._quantity(mean, signed_number), error)
+
+    def _plain_with_error(self, whole: Quantity, error: str) -> Sentence:
+        if self[error] is None or whole.value is None:
+            return Sentence((whole,))
+        return Sentence((whole, " ± ", self._quantity(error, significant)))
+
     def error(self, key: str) -> Quantity:
         """Write a standard error of a share, in percentage points without the unit."""
         return self._quantity(key, lambda value: f"{100 * value:.1f}")
@@ -160,6 +197,31 @@ def percent(share: float, *, digits: int = 1) -> str:
         '81.9 %'
     """
     return f"{100 * share:.{digits}f} %"
+
+
+def significant(value: float) -> str:
+    """Write a number with three digits that count, more before the point where it has them.
+
+    Args:
+        value: Finite.
+
+    Returns:
+        Such as ``"5.51"``, ``"0.0123"``, ``"154"``.
+
+    Example:
+        >>> significant(5.5123), significant(0.01234), significant(154.3), significant(-0.5)
+        ('5.51', '0.0123', '154', '−0.500')
+    """
+    if value == 0:
+        return "0"
+    digits = max(0, 2 - math.floor(math.log10(abs(value))))
+    return plain_number(value, digits=min(digits, 6))
+
+
+def signed_number(difference: float) -> str:
+    """Write a difference with three digits and its sign."""
+    number = significant(abs(difference))
+    return f"{'+' if difference > 0 else MINUS if difference < 0 else ''}{number}"
 
 
 def signed_points(difference: float) -> str:

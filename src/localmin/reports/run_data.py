@@ -17,6 +17,7 @@ from localmin.sampling.features import FEATURES
 from localmin.sampling.forms import Form, get_form
 from localmin.sampling.policy import PolicySpace
 from localmin.sampling.summary import SCHEMA
+from localmin.tasks.kinds import KINDS, TaskKind
 from localmin.tasks.storage import read_json, read_tensors
 
 __all__ = ["RunData", "load_run"]
@@ -34,7 +35,7 @@ class RunData:
     Args:
         result: ``result.json``.
         features: Of all training examples of the seed that is shown, shape ``(n, 3)``.
-        labels: As given, shape ``(n,)``.
+        labels: As given, one for each example.
         clean_labels: Before injected noise, shape ``(n,)``, where known.
         candidate_weights: Drawing weights of what the search picked, shape ``(n,)``.
         thumbnails: Images of the first dropped examples, uint8 ``(k, channels, height, width)``.
@@ -53,6 +54,11 @@ class RunData:
     def seed(self) -> str:
         """Key of the seed whose policy stands for all: ``"per_seed.0"``."""
         return shown_seed(self.result)
+
+    @cached_property
+    def kind(self) -> TaskKind:
+        """Kind of the task, without its measured constants."""
+        return KINDS[self.result.content.get("kind", "classification")]
 
     @cached_property
     def form(self) -> Form:
@@ -78,8 +84,8 @@ class RunData:
         return PolicySpace.fit(
             self.form,
             self.features,
-            self.labels,
-            num_classes=self.result[f"{self.seed}.task.num_classes"],
+            self.kind.groups(self.labels),
+            num_classes=self.kind.num_groups(self.result[f"{self.seed}.task.num_classes"]),
             kind=self.result[f"{self.seed}.candidate.transform"],
         )
 
@@ -93,7 +99,7 @@ class RunData:
         """Which labels are wrong, where that is known and any are."""
         if self.clean_labels is None:
             return None
-        wrong = self.clean_labels != self.labels
+        wrong = self.kind.differs(self.clean_labels, self.labels)
         return wrong if bool(wrong.any()) else None
 
 

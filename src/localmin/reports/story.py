@@ -6,12 +6,12 @@ from localmin.reports.quantities import Quantity, Result, Sentence
 from localmin.reports.run_data import shown_seed
 
 __all__ = [
-    "METRIC_WORDS", "cost_sentence", "gap_sentence", "headline", "metric_words", "noise_sentence", "outcome",
+    "cost_sentence", "gap_sentence", "headline", "metric_words", "noise_sentence", "outcome",
     "recommendation_sentence",
 ]  # fmt: skip
 
-METRIC_WORDS = {"accuracy": "test accuracy", "balanced-accuracy": "balanced test accuracy"}
 _NOTICEABLE = 0.01
+_ANNOTATORS = "annotators"
 
 
 def outcome(result: Result) -> str:
@@ -24,12 +24,12 @@ def outcome(result: Result) -> str:
         result: Of a search.
 
     Returns:
-        ``"rose"``, ``"fell"`` or ``"unchanged"``.
+        ``"rose"``, ``"fell"`` or ``"unchanged"``; where the metric is an error, it is good that it fell.
     """
     gain, error = result["gain.test.mean"], result["gain.test.se"] or 0.0
     if abs(gain) <= error or gain == 0:
         return "unchanged"
-    return "rose" if gain > 0 else "fell"
+    return "rose" if (gain > 0) == result.metric.higher_is_better else "fell"
 
 
 def headline(result: Result) -> Sentence:
@@ -48,7 +48,7 @@ def _kept_uniform(result: Result) -> Sentence:
     return Sentence((
         "The search found nothing that reliably beats drawing all examples equally often: ",
         f"{metric_words(result)} is ",
-        result.percent("uniform.test.mean"),
+        result.score("uniform.test.mean"),
     ))  # fmt: skip
 
 
@@ -56,15 +56,15 @@ def _mostly_uniform(result: Result, accepted: int) -> Sentence:
     return Sentence((
         f"On only {accepted} of {len(result['seeds'])} seeds did the searched sampler pass its check; ",
         f"taking it there and uniform elsewhere gives a {metric_words(result)} of ",
-        result.percent("searched.test.mean"),
+        result.score("searched.test.mean"),
         ", against ",
-        result.percent("uniform.test.mean"),
+        result.score("uniform.test.mean"),
         " with uniform everywhere",
     ))  # fmt: skip
 
 
 def _searched(result: Result) -> Sentence:
-    before, after = result.percent("uniform.test.mean"), result.percent("searched.test.mean")
+    before, after = result.score("uniform.test.mean"), result.score("searched.test.mean")
     change: tuple[str | Quantity, ...]
     kind = outcome(result)
     if kind == "unchanged" and before.value == after.value:
@@ -94,7 +94,7 @@ def _oracle(result: Result) -> Sentence:
         return Sentence(())
     return Sentence((
         "; training on the correctly labelled examples alone, which no search can know, gives ",
-        result.percent("oracle.test.mean"),
+        result.score("oracle.test.mean"),
     ))  # fmt: skip
 
 
@@ -114,7 +114,7 @@ def recommendation_sentence(result: Result) -> Sentence:
         difference = result.with_error(f"{key}.guard.difference", f"{key}.guard.se", signed=True)
         parts += [" (", *difference.parts, ")"]
     parts.append(".")
-    if searched and outcome(result) == "fell":
+    if searched and outcome(result) != "unchanged" and result["gain.test.mean"] < 0:
         parts.append(
             " The test data, which have no say in the recommendation, disagree: take a closer look first."
         )
@@ -149,23 +149,30 @@ def gap_sentence(result: Result) -> Sentence | None:
 
 
 def noise_sentence(result: Result) -> Sentence | None:
-    """Say how many labels were made wrong; None without injected noise."""
+    """Say how many labels are wrong; None where that is not known."""
     if result["noise"] is None:
         return None
     parts: list[str | Quantity] = [
-        "Labels were made wrong on purpose (", result.text("noise.kind"), "): ",
-        result.percent("noise.realised"), " of the training labels",
+        *_how_wrong(result), result.percent("noise.realised"), " of the training labels",
     ]  # fmt: skip
     if result["noise.validation_realised"] == 0:
         parts.append("; the validation labels are right.")
     else:
         parts += [" and ", result.percent("noise.validation_realised"), " of the validation labels."]
-    return Sentence((*parts, " Test labels are never touched."))
+    measured = result["noise.kind"] == _ANNOTATORS
+    end = " The test is scored on the right labels." if measured else " Test labels are never touched."
+    return Sentence((*parts, end))
+
+
+def _how_wrong(result: Result) -> tuple[str | Quantity, ...]:
+    if result["noise.kind"] == _ANNOTATORS:
+        return ("Given labels differ from the column of right ones, which no search has seen, in ",)
+    return ("Labels were made wrong on purpose (", result.text("noise.kind"), "): ")
 
 
 def metric_words(result: Result) -> str:
     """Name the metric in words."""
-    return METRIC_WORDS.get(result["metric"], f"test {result['metric']}")
+    return result.metric.words
 
 
 def _num_accepted(result: Result) -> int:

@@ -55,9 +55,9 @@ def _table(result: Result) -> Table:
     for arm in ARMS:
         if result[arm] is None:
             continue
-        cells = [arm, str(result.with_error(f"{arm}.test.mean", f"{arm}.test.se"))]
+        cells = [arm, str(result.score_with_error(f"{arm}.test.mean", f"{arm}.test.se"))]
         if arm == "searched":
-            cells.append(str(result.with_error("gain.test.mean", "gain.test.se", signed=True)))
+            cells.append(str(result.gain_with_error("gain.test.mean", "gain.test.se")))
             if with_gap:
                 cells.append(str(result.with_error("gap_closed.mean", "gap_closed.se")))
         table.add_row(*cells, style="bold" if arm == "searched" else None)

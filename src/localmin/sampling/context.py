@@ -120,8 +120,10 @@ def wanted_class_mix(task: Task) -> Float[Tensor, " c"] | None:
     """
     from scipy.stats import chi2_contingency
 
-    train = task.train.labels.cpu().bincount(minlength=task.num_classes)
-    validation = task.validation.labels.cpu().bincount(minlength=task.num_classes)
+    if task.num_groups < 2:
+        return None
+    train = task.train_groups.bincount(minlength=task.num_groups)
+    validation = task.kind.groups(task.validation.labels.cpu()).bincount(minlength=task.num_groups)
     if task.metric == "balanced-accuracy":
         return torch.full((task.num_classes,), 1 / task.num_classes, dtype=torch.float64)
     present = (train + validation) > 0

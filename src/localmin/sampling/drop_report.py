@@ -113,24 +113,23 @@ def make_drop_report(
     dropped = torch.nonzero(probability < threshold).flatten()
     dropped = dropped[torch.argsort(loss[dropped], descending=True, stable=True)]
     labels, clean = task.train.labels.cpu(), task.clean_train_labels
-    names = task.class_names
+    names, kind, wrong = task.class_names, task.kind, task.wrong_labels
     examples = tuple(
         DroppedExample(
             i,
             task.train.identifier(i),
-            names[int(labels[i])],
-            names[int(features.predictions[i])],
+            kind.show_label(labels[i], names),
+            kind.show_prediction(features.predictions[i], names),
             float(probability[i]),
             float(loss[i]),
             float(entropy[i]),
-            None if clean is None else names[int(clean[i])],
+            None if clean is None else kind.show_label(clean[i], names),
         )
         for i in dropped.tolist()
     )
     report = DropReport(threshold, len(dropped), n, examples)
-    if clean is None or not bool((clean.cpu() != labels).any()):
+    if wrong is None or not bool(wrong.any()):
         return report
-    wrong = clean.cpu() != labels
     return DropReport(
         threshold,
         len(dropped),

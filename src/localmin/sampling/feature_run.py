@@ -16,10 +16,11 @@ from torch import Tensor, nn
 
 from localmin.errors import DataError, InputError
 from localmin.sampling.feature_table import FeatureTable, table_from_sums
-from localmin.sampling.features import ExampleFeatures, example_features
+from localmin.sampling.features import ExampleFeatures, kind_features
 from localmin.sampling.weighted_draw import epoch_draw
 from localmin.tasks.checkpoint import CheckpointFile
 from localmin.tasks.examples import Examples
+from localmin.tasks.kinds import TaskKind
 from localmin.tasks.prediction import batched_logits
 from localmin.tasks.recipe import Recipe
 from localmin.tasks.task import Task
@@ -37,27 +38,34 @@ _FIRST_EPOCH_OF_STEPS = 2
 class _RunningSums:
     """Sums of features per example over the times it was looked at."""
 
-    def __init__(self, num_examples: int) -> None:
+    def __init__(self, num_examples: int, kind: TaskKind) -> None:
+        self.kind = kind
         self.sums = torch.zeros(3, num_examples, dtype=torch.float64)
         self.counts = torch.zeros(num_examples, dtype=torch.float64)
-        self.predictions = torch.zeros(num_examples, dtype=torch.int64)
+        self.predictions: Tensor | None = None
 
-    def add(self, where: Tensor | slice, features: ExampleFeatures, logits: Tensor) -> None:
+    def add(self, where: Tensor | slice, outputs: Tensor, labels: Tensor) -> None:
         """Add one look at some examples; an example at most once in a call."""
+        features: ExampleFeatures = kind_features(self.kind, outputs, labels)
+        predictions = self.kind.predict(outputs, labels).cpu()
+        if self.predictions is None:
+            self.predictions = torch.zeros(len(self.counts), dtype=predictions.dtype)
         looked = torch.stack([features.loss, features.renormed_entropy, features.gradient_bound])
         self.sums[:, where] += looked.double().cpu()
         self.counts[where] += 1
-        self.predictions[where] = logits.argmax(1).cpu()
+        self.predictions[where] = predictions
 
     def table(self, source: str) -> FeatureTable:
         loss, entropy, gradient = self.sums / self.counts.clamp_min(1)
+        assert self.predictions is not None  # somebody has looked
         return table_from_sums(loss, entropy, gradient, self.predictions, source=source)
 
     def state(self) -> dict[str, Tensor]:
-        return {"sums": self.sums, "counts": self.counts, "predictions": self.predictions}
+        predictions = {} if self.predictions is None else {"predictions": self.predictions}
+        return {"sums": self.sums, "counts": self.counts, **predictions}
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        self.sums, self.counts, self.predictions = state["sums"], state["counts"], state["predictions"]
+        self.sums, self.counts, self.predictions = state["sums"], state["counts"], state.get("predictions")
 
 
 class EpochMean:
@@ -73,7 +81,7 @@ class EpochMean:
 
     def __init__(self, task: Task, examples: Examples, *, first_epoch: int = _FIRST_EPOCH_OF_MEAN) -> None:
         self.task, self.examples, self.first_epoch = task, examples, first_epoch
-        self.looks = _RunningSums(len(examples))
+        self.looks = _RunningSums(len(examples), task.kind)
 
     def on_step(self, epoch: int, indices: Tensor, logits: Tensor, labels: Tensor) -> None:
         """Do nothing: looks happen between epochs."""
@@ -97,19 +105,22 @@ class StepMean:
 
     Args:
         num_examples: n.
+        kind: Of the task.
         first_epoch: Steps of earlier epochs are ignored, counted from 1.
     """
 
     watches_steps = True
 
-    def __init__(self, num_examples: int, *, first_epoch: int = _FIRST_EPOCH_OF_STEPS) -> None:
+    def __init__(
+        self, num_examples: int, kind: TaskKind, *, first_epoch: int = _FIRST_EPOCH_OF_STEPS
+    ) -> None:
         self.first_epoch = first_epoch
-        self.looks = _RunningSums(num_examples)
+        self.looks = _RunningSums(num_examples, kind)
 
     def on_step(self, epoch: int, indices: Tensor, logits: Tensor, labels: Tensor) -> None:
         """Look at the examples of a batch, as the network saw them."""
         if epoch >= self.first_epoch:
-            self.looks.add(indices.cpu(), example_features(logits, labels), logits)
+            self.looks.add(indices.cpu(), logits, labels)
 
     def on_epoch(self, epoch: int, model: nn.Module) -> None:
         """Do nothing: looks happen in steps."""
@@ -134,7 +145,7 @@ def features_at(model: nn.Module, task: Task, examples: Examples) -> FeatureTabl
     Returns:
         The table of loss, renormed entropy and gradient bound.
     """
-    looks = _RunningSums(len(examples))
+    looks = _RunningSums(len(examples), task.kind)
     _look(looks, model, task, examples)
     return looks.table("one pass with a checkpoint")
 
@@ -188,7 +199,7 @@ def run_features(
     if source == "epoch-mean":
         observer = EpochMean(task, examples, first_epoch=min(_FIRST_EPOCH_OF_MEAN, epochs))
     elif source == "step-mean":
-        observer = StepMean(len(examples), first_epoch=min(_FIRST_EPOCH_OF_STEPS, epochs))
+        observer = StepMean(len(examples), task.kind, first_epoch=min(_FIRST_EPOCH_OF_STEPS, epochs))
     trained = train_model(
         task,
         examples,
@@ -217,4 +228,4 @@ def run_features(
 def _look(looks: _RunningSums, model: nn.Module, task: Task, examples: Examples) -> None:
     device = next(model.parameters()).device
     for part, logits in batched_logits(model, task, examples):
-        looks.add(part, example_features(logits, examples.labels[part].to(device)), logits)
+        looks.add(part, logits, examples.labels[part].to(device))

@@ -5,12 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 
 from localmin.errors import ShapeError
+from localmin.tasks.kinds import TaskKind
 
-__all__ = ["FEATURES", "ExampleFeatures", "example_features", "gradient_bound", "loss", "renormed_entropy"]
+__all__ = [
+    "FEATURES",
+    "ExampleFeatures",
+    "example_features",
+    "gradient_bound",
+    "kind_features",
+    "loss",
+    "renormed_entropy",
+]
 
 FEATURES = ("loss", "renormed-entropy", "gradient-bound")
 
@@ -59,6 +68,42 @@ def example_features(
     return ExampleFeatures(
         loss(logits, labels), renormed_entropy(logits, labels), gradient_bound(logits, labels, penultimate)
     )
+
+
+def kind_features(
+    kind: TaskKind, outputs: Float[Tensor, "b ..."], labels: Shaped[Tensor, "b ..."]
+) -> ExampleFeatures:
+    """Compute all features of a batch for any kind of task.
+
+    Sequences: the mean over their tokens. Regression: the squared error of the standardised target and the
+    norm of its gradient; the renormed entropy is 0, there are no other classes.
+
+    Args:
+        kind: Of the task.
+        outputs: Of the network for ``b`` examples.
+        labels: As given.
+
+    Returns:
+        The features, each of shape ``(b,)``.
+
+    Example:
+        >>> from localmin.tasks.kinds import Regression
+        >>> found = kind_features(Regression(), torch.tensor([[3.0]]), torch.tensor([1.0]))
+        >>> float(found.loss), float(found.gradient_bound)
+        (4.0, 4.0)
+    """
+    rows = kind.as_classification(outputs, labels)
+    if rows is None:
+        squared = kind.loss(outputs.float(), labels)
+        return ExampleFeatures(squared, torch.zeros_like(squared), 2 * squared.sqrt())
+    found = example_features(*rows)
+    if len(rows[1]) == len(labels):
+        return found
+    means = (
+        values.view(len(labels), -1).mean(1)
+        for values in (found.loss, found.renormed_entropy, found.gradient_bound)
+    )
+    return ExampleFeatures(*means)
 
 
 def loss(logits: Float[Tensor, "b classes"], labels: Int64[Tensor, " b"]) -> Float[Tensor, " b"]:

@@ -73,11 +73,7 @@ def final_arm(
 
 def oracle_weights(context: SearchContext) -> Float[Tensor, " n"] | None:
     """Give weights that draw the examples with a right label only; None where that is not known."""
-    clean = context.task.clean_train_labels
-    if clean is None:
+    wrong = context.task.wrong_labels
+    if wrong is None or not bool(wrong.any()) or bool(wrong.all()):
         return None
-    labels = context.task.train.labels
-    right = (clean.to(labels.device) == labels).double().cpu()
-    if bool(right.all()) or float(right.sum()) == 0:
-        return None
-    return torch.as_tensor(right)
+    return torch.as_tensor((~wrong).double())

@@ -108,14 +108,15 @@ class Form:
         """Refuse a form that reads what two classes lack.
 
         Args:
-            num_classes: Of the task.
+            num_classes: Of the task; 1 for a regression.
 
         Raises:
-            InputError: If the form reads the renormed entropy and there are two classes.
+            InputError: If the form reads the renormed entropy and there are no more than two classes.
         """
-        if num_classes == 2 and "renormed-entropy" in self.features:
+        if num_classes <= 2 and "renormed-entropy" in self.features:
+            what = "two classes" if num_classes == 2 else "a task without classes"
             raise InputError(
-                f"form {self.name} reads the renormed entropy, which is 0 for every example of two classes; "
+                f"form {self.name} reads the renormed entropy, which is 0 for every example of {what}; "
                 "use form a"
             )
 

@@ -41,7 +41,7 @@ def guard_plan(context: SearchContext, kind: str) -> TrialPlan:
     """Plan the guard's trainings: full length, from scratch, two networks an arm."""
     share = 0.5 if kind == "halves" else 0.8
     return TrialPlan(
-        cross_fit_folds(context.task.train.labels.cpu(), share=share, num_folds=2, seed=context.stream(9, 1)),
+        cross_fit_folds(context.task.train_groups, share=share, num_folds=2, seed=context.stream(9, 1)),
         epochs=context.task.epochs,
         seed=context.stream(9, 2),
     )

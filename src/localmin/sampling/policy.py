@@ -61,7 +61,7 @@ class PolicySpace:
             form: Reads some of the table's columns.
             table: Features of n examples.
             labels: Shape ``(n,)``.
-            num_classes: C.
+            num_classes: C; 1 where the examples have no classes.
             kind: ``"cdf"`` or ``"cgf"``.
 
         Returns:
@@ -70,7 +70,7 @@ class PolicySpace:
         Raises:
             InputError: If the form needs the renormed entropy and there are two classes.
         """
-        form.check_classes(num_classes)
+        _check_classes(form, num_classes)
         columns = [table.column(name) for name in form.features]
         fitted = tuple(fit_transform(column, kind=kind, gradient=table.gradient) for column in columns)
         mass = table.gradient if kind == "cgf" and float(table.gradient.sum()) > 0 else None
@@ -184,7 +184,7 @@ class Policy:
             InputError: If the saved class counts are needed and do not fit, or the form reads the renormed
                 entropy and there are two classes.
         """
-        self.form.check_classes(num_classes)
+        _check_classes(self.form, num_classes)
         z = self.parameter_vector
         if refit:
             return PolicySpace.fit(self.form, table, labels, num_classes=num_classes, kind=self.kind).weights(
@@ -296,6 +296,12 @@ class Policy:
         ):
             raise InputError(f"the class counts are {list(policy.class_counts)}")
         return policy
+
+
+def _check_classes(form: Form, num_classes: int) -> None:
+    # One group of labels says nothing about features: a language model has an entropy, a regression none.
+    if num_classes > 1:
+        form.check_classes(num_classes)
 
 
 def class_prior(

@@ -12,6 +12,7 @@ from localmin.sampling.drop_report import DropReport
 from localmin.sampling.feature_table import FeatureTable
 from localmin.sampling.policy import Policy
 from localmin.sampling.rounds import Trial
+from localmin.tasks.metrics import describe_metric
 from localmin.tasks.storage import finite
 from localmin.tasks.task import Task
 
@@ -166,10 +167,15 @@ class SearchResult:
         """
         if "oracle" not in self.arms:
             return None
-        gap = self.arms["oracle"].test - self.arms["uniform"].test
-        if gap <= 0:
-            return None
-        return (self.arms["searched"].test - self.arms["uniform"].test) / gap
+        improvement = describe_metric(self.task.metric).improvement
+        gap = improvement(self.arms["oracle"].test, self.arms["uniform"].test)
+        return self.gain / gap if gap > 0 else None
+
+    @property
+    def gain(self) -> float:
+        """Improvement of the searched test score over the uniform one; positive is better in any metric."""
+        improvement = describe_metric(self.task.metric).improvement
+        return improvement(self.arms["searched"].test, self.arms["uniform"].test)
 
     def to_dict(self) -> dict[str, Any]:
         """List everything but arrays and the model, in JSON types; what is not finite becomes None."""

@@ -31,7 +31,11 @@ def write_run(path: Path, result: SearchResult) -> None:
     write_text(path / "dropped.csv", result.drop_report.to_csv())
     split = {
         "indices": task.provenance.get("indices"),
-        "labels": {part: examples.labels.tolist() for part, examples in task.parts().items()},
+        # One line an example; the tokens of a sequence are in the data.
+        "labels": {
+            part: examples.labels.tolist() if examples.labels.ndim == 1 else None
+            for part, examples in task.parts().items()
+        },
     }
     write_json(path / "split.json", split)
 

@@ -155,7 +155,7 @@ def _context(
     progress: SearchProgress,
 ) -> SearchContext:
     mix = wanted_class_mix(task)
-    counts = task.train.labels.bincount(minlength=task.num_classes)
+    counts = task.train_groups.bincount(minlength=task.num_groups)
     prior = mix is not None and int(counts.max()) > _UNEQUAL * int(counts.min())
     return SearchContext(
         task=task,
@@ -281,8 +281,8 @@ class _Search:
         space = PolicySpace.fit(
             self.form,
             features.table,
-            context.task.train.labels.cpu(),
-            num_classes=context.task.num_classes,
+            context.task.train_groups,
+            num_classes=context.task.num_groups,
             kind=self.settings.transform,
         )
         if self.settings.proxy == "cross-fit":
@@ -299,7 +299,7 @@ class _Search:
     def _cross_fit_plan(self) -> TrialPlan:
         context = self.context
         folds = cross_fit_folds(
-            context.task.train.labels.cpu(),
+            context.task.train_groups,
             share=_fold_share(context),
             num_folds=self.settings.num_folds,
             seed=context.stream(0, 5),

@@ -174,7 +174,7 @@ class SearchSettings:
         """
         if self.form is not None:
             return self.form
-        if num_classes == 2:
+        if num_classes <= 2:
             return "a"
         return "b" if self.proxy == "warm-start" else "d"
 

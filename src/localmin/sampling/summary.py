@@ -91,9 +91,11 @@ def summarize(results: Sequence[SearchResult], *, command: str, device: str = "c
         if noise is None
         else noise.to_dict()
         | {"realised": fmean(r.task.noise.realised for r in results if r.task.noise is not None)},
+        "kind": first.task.kind.name,
         "metric": first.task.metric,
         **arms,
-        "gain": {"test": mean_and_error([r.arms["searched"].test - r.arms["uniform"].test for r in results])},
+        # Positive is better, whatever the metric's direction.
+        "gain": {"test": mean_and_error([result.gain for result in results])},
         "gap_closed": mean_and_error(gaps) if gaps else None,
         "rarely_drawn": _rarely_drawn(results),
         "policy": results[chosen].policy.describe(),
@@ -127,12 +129,15 @@ def _rarely_drawn(results: Sequence[SearchResult]) -> dict[str, Any]:
 
 def _classes(result: SearchResult) -> list[dict[str, Any]]:
     """Count the examples of each class and average the candidate's expected draws per epoch over them."""
-    labels, draws = result.task.train.labels.cpu(), _draws(result.candidate_weights)
-    counts = labels.bincount(minlength=result.task.num_classes)
-    sums = labels.bincount(weights=draws, minlength=result.task.num_classes)
+    task, draws = result.task, _draws(result.candidate_weights)
+    if task.num_groups < 2:
+        return []
+    labels = task.train_groups
+    counts = labels.bincount(minlength=task.num_classes)
+    sums = labels.bincount(weights=draws, minlength=task.num_classes)
     return [
         {"name": name, "num_examples": int(count), "mean_draws": float(total / count) if count else None}
-        for name, count, total in zip(result.task.class_names, counts, sums, strict=True)
+        for name, count, total in zip(task.class_names, counts, sums, strict=True)
     ]
 
 

@@ -258,7 +258,7 @@ def _policy_weights(
             on_epoch=meter.whole_epoch,
         )
         found = policy.weights(
-            table, task.train.labels.cpu(), num_classes=task.num_classes, refit=transfer == "recompute"
+            table, task.train_groups, num_classes=task.num_groups, refit=transfer == "recompute"
         )
         return {}, {"weights": found}
 

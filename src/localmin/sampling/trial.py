@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from localmin.errors import DataError
 from localmin.sampling.weight_table import effective_sample_size
 from localmin.sampling.weighted_draw import epoch_draw
-from localmin.tasks.prediction import predict
+from localmin.tasks.prediction import credits
 from localmin.tasks.run_folder import Stage
 from localmin.tasks.splits import stratified_split
 from localmin.tasks.task import Task
@@ -78,8 +78,9 @@ class TrialOutcome:
     """What a trial shows.
 
     Args:
-        hits: Share of looks at which an item was classified as its label says, shape ``(n + v,)``:
-            training examples first, then validation examples; 0 where an item was not looked at.
+        hits: Share of looks at which an item was classified as its label says (the mean credit of other
+            kinds of task), shape ``(n + v,)``: training examples first, then validation examples; 0 where an
+            item was not looked at.
         last_hits: The same for the last pass alone.
         looks: Networks that looked at the item, shape ``(n + v,)``.
         num_draws: Examples drawn.
@@ -110,7 +111,8 @@ class ScoreWeights:
     """Weigh items so that a mean over them estimates the metric that is wanted.
 
     Args:
-        labels: Of the training examples, then of the validation examples, shape ``(n + v,)``.
+        labels: Classes of the training examples, then of the validation examples, shape ``(n + v,)``; all 0
+            where a task has none.
         class_mix: What each class counts, shape ``(C,)``, sum 1; None weighs all looks equally.
     """
 
@@ -121,7 +123,8 @@ class ScoreWeights:
     def for_task(cls, task: Task, class_mix: Float[Tensor, " c"] | None) -> ScoreWeights:
         """Weigh the items of a task, all equally or so that classes count as in ``class_mix``."""
         mix = None if class_mix is None else class_mix.double().cpu()
-        return cls(torch.cat([task.train.labels.cpu(), task.validation.labels.cpu()]), mix)
+        groups = task.kind.groups(task.validation.labels.cpu())
+        return cls(torch.cat([task.train_groups, groups]), mix)
 
     def mean(self, values: Float[Tensor, " m"], looks: Float[Tensor, " m"]) -> float:
         """Average values over the items that were looked at; NaN if there are none."""
@@ -361,15 +364,14 @@ class _EpochDraws:
 
 
 class _HitWatcher:
-    """Count how often held-out items are classified as their label says, over the last quarter."""
+    """Sum the credits of held-out items over the last quarter: how often each is classified as labelled."""
 
     watches_steps = False
 
     def __init__(self, task: Task, outside: Tensor, epochs: int) -> None:
         self.task, self.outside = task, outside
-        self.labels = torch.cat([task.train.labels.cpu()[outside], task.validation.labels.cpu()])
         self.first_epoch = epochs - max(1, epochs // _SHARE_SCORED) + 1
-        self.hits = torch.zeros(len(self.labels), dtype=torch.float64)
+        self.hits = torch.zeros(len(outside) + len(task.validation), dtype=torch.float64)
         self.last = torch.zeros_like(self.hits)
         self.num_looks = 0
 
@@ -380,11 +382,10 @@ class _HitWatcher:
         """Look at the held-out items once."""
         if epoch < self.first_epoch:
             return
-        predictions = predict(model, self.task, self.task.validation)
+        self.last = credits(model, self.task, self.task.validation)
         if len(self.outside):
-            held_out = predict(model, self.task, self.task.train, indices=self.outside)
-            predictions = torch.cat([held_out, predictions])
-        self.last = (predictions == self.labels).double()
+            held_out = credits(model, self.task, self.task.train, indices=self.outside)
+            self.last = torch.cat([held_out, self.last])
         self.hits += self.last
         self.num_looks += 1
 

@@ -15,7 +15,7 @@ from localmin.tasks.factories import is_factory, load_model_factory
 from localmin.tasks.imbalance import imbalanced_subset
 from localmin.tasks.models import build_named, check_named
 from localmin.tasks.noise import NoiseKind, check_noise
-from localmin.tasks.noisy_task import add_noise
+from localmin.tasks.noisy_task import add_noise, with_clean_labels
 from localmin.tasks.recipe import Recipe
 from localmin.tasks.source import DataSource
 from localmin.tasks.splits import stratified_split, stratified_subset
@@ -42,7 +42,7 @@ def build_task(
     seed: int = 0,
     model: str | ModelFactory | None = None,
     noise: float = 0.0,
-    noise_kind: NoiseKind = "symmetric",
+    noise_kind: NoiseKind | None = None,
     clean_validation: bool = False,
     imbalance: float = 1.0,
     limit: int | None = None,
@@ -60,11 +60,11 @@ def build_task(
         seed: Of every random choice.
         model: A built-in name, ``file.py:factory``, a factory, or None for the source's default.
         noise: Share of labels to make wrong, in [0, 1].
-        noise_kind: ``"symmetric"`` or ``"pair"``.
+        noise_kind: One that the kind of task knows, see `add_noise`; None is its first.
         clean_validation: Keep the validation labels right.
         imbalance: Largest class over smallest class in the training part; 1 changes nothing.
         limit: Examples for training and validation together; the test part is not limited.
-        metric: None is ``"balanced-accuracy"`` with an imbalance, else ``"accuracy"``.
+        metric: None is ``"balanced-accuracy"`` with an imbalance, else the first of the kind.
         **recipe: Fields of `Recipe` that replace the source's, such as ``epochs=10``.
 
     Returns:
@@ -78,7 +78,9 @@ def build_task(
     if unknown:
         raise InputError(f"unknown option {', '.join(sorted(unknown))}")
     # Before anything is done, and even when there is nothing to flip.
-    check_noise(noise, noise_kind)
+    kinds = source.kind.noise_kinds
+    check_noise(noise, noise_kind or kinds[0], kinds)
+    _check_kind(source, imbalance, metric)
     num_classes = len(source.class_names)
     factory, model_name = _choose_model(source, source.model if model is None else model, num_classes)
     parts, indices = _split(source, seed=seed, limit=limit)
@@ -97,7 +99,7 @@ def build_task(
         num_classes=num_classes,
         recipe=replace(_fitted(source.recipe, len(train)), **changes),
         class_names=source.class_names,
-        metric=metric or ("balanced-accuracy" if imbalance > 1 else "accuracy"),
+        metric=metric or ("balanced-accuracy" if imbalance > 1 else source.kind.metrics[0]),
         normalization=source.normalization,
         model_name=model_name,
         provenance={
@@ -107,8 +109,26 @@ def build_task(
             "limit": limit,
             "indices": {part: chosen.tolist() for part, chosen in indices.items()},
         },
+        kind=source.kind,
     )
+    if source.clean_labels is not None:
+        task = with_clean_labels(
+            task, source.clean_labels[indices["train"]], source.clean_labels[indices["validation"]]
+        )
     return add_noise(task, noise, kind=noise_kind, clean_validation=clean_validation, seed=seed)
+
+
+def _check_kind(source: DataSource, imbalance: float, metric: Metric | None) -> None:
+    kind = source.kind
+    if imbalance != 1 and kind.num_groups(len(source.class_names)) < 2:
+        raise InputError(
+            f"{source.name} is a {kind.name} task: it has no classes that --imbalance could thin out"
+        )
+    if metric is not None and metric not in kind.metrics:
+        raise InputError(
+            f"{source.name} is a {kind.name} task, unknown metric {metric!r} for it; choose one of "
+            f"{', '.join(kind.metrics)}"
+        )
 
 
 def _fitted(recipe: Recipe, num_examples: int) -> Recipe:
@@ -132,7 +152,7 @@ class _NamedModel:
 
 
 def _split(source: DataSource, *, seed: int, limit: int | None) -> tuple[_Parts, dict[str, Tensor]]:
-    labels = source.examples.labels
+    labels = source.kind.groups(source.examples.labels)
     everything = torch.arange(len(labels))
     indices: dict[str, Tensor] = {}
     if source.test is None:
@@ -142,6 +162,9 @@ def _split(source: DataSource, *, seed: int, limit: int | None) -> tuple[_Parts,
             labels, [size, len(labels) - size], seed=_stream(seed, _SPLIT)
         )
         test = source.examples.subset(indices["test"])
+        if source.clean_labels is not None:
+            # What is reported is measured against right labels.
+            test = test.with_labels(source.clean_labels[indices["test"]])
     else:
         pool, test = everything, source.test
     if limit is not None:
@@ -181,6 +204,6 @@ def _choose_model(
         return model, str(getattr(model, "__qualname__", type(model).__qualname__))
     input_shape = tuple(source.examples.inputs.shape[1:])
     if is_factory(model):
-        return load_model_factory(model, input_shape, num_classes), model
-    check_named(model, input_shape)
+        return load_model_factory(model, input_shape, num_classes, kind=source.kind), model
+    check_named(model, input_shape, tokens=source.kind.needs_raw_inputs)
     return _NamedModel(model, input_shape, num_classes), model

@@ -10,6 +10,7 @@ import torch
 from localmin.errors import InputError
 from localmin.tasks.assembly import build_task
 from localmin.tasks.examples import Examples
+from localmin.tasks.kinds import Regression
 from localmin.tasks.normalization import Normalization
 from localmin.tasks.recipe import Recipe
 from localmin.tasks.source import DataSource
@@ -20,6 +21,8 @@ __all__ = ["BUILTIN", "digits", "open_builtin"]
 _DIGIT_MAXIMUM = 16.0
 
 TABLE_RECIPE = Recipe(epochs=40, batch_size=64, lr=0.1)
+# Squared errors of outliers make gradients that cross-entropy never has.
+REGRESSION_RECIPE = Recipe(epochs=40, batch_size=32, lr=0.003)
 
 
 def open_digits() -> DataSource:
@@ -58,11 +61,30 @@ def _open_table(name: str) -> DataSource:
     )
 
 
+def open_diabetes() -> DataSource:
+    """Read 442 patients with ten measurements each; the target is the progress of diabetes after a year."""
+    from sklearn import datasets
+
+    bunch = datasets.load_diabetes()
+    return DataSource(
+        name="diabetes",
+        examples=Examples(
+            torch.from_numpy(bunch.data).float().contiguous(), torch.from_numpy(bunch.target).double()
+        ),
+        class_names=("progression",),
+        model="mlp",
+        recipe=REGRESSION_RECIPE,
+        origin={"kind": "built in", "from": "sklearn.datasets.load_diabetes"},
+        kind=Regression(),
+    )
+
+
 BUILTIN: dict[str, Callable[[], DataSource]] = {
     "digits": open_digits,
     "iris": lambda: _open_table("iris"),
     "wine": lambda: _open_table("wine"),
     "breast_cancer": lambda: _open_table("breast_cancer"),
+    "diabetes": open_diabetes,
 }
 
 
@@ -70,7 +92,7 @@ def open_builtin(name: str) -> DataSource:
     """Open a built-in data set by name.
 
     Args:
-        name: ``"digits"``, ``"iris"``, ``"wine"`` or ``"breast_cancer"``.
+        name: ``"digits"``, ``"iris"``, ``"wine"``, ``"breast_cancer"`` or ``"diabetes"``.
 
     Returns:
         The data, with its defaults.

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Int64
+from jaxtyping import Int64, Shaped
 from torch import Tensor
 
 from localmin.errors import DataError, ShapeError
 
 __all__ = ["Examples"]
+
+_LABEL_SHAPES = {torch.int64: (1, 2), torch.float32: (1,), torch.float64: (1,)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,14 +24,16 @@ class Examples:
 
     Args:
         inputs: Shape ``(n, ...)``. Images: uint8 ``(n, channels, height, width)``;
-            tables: float32 ``(n, num_features)``. May be memory-mapped.
-        labels: Shape ``(n,)``, int64, each in ``[0, num_classes)``.
+            tables: float32 ``(n, num_features)``; tokens: integers ``(n, length)``. May be memory-mapped.
+        labels: Classes, shape ``(n,)``, int64, each in ``[0, num_classes)``; targets of a regression, shape
+            ``(n,)``, floating point; or next tokens, shape ``(n, length)``, int64. The kind of the task
+            says which.
         identifiers: One name per example (a file), or None for the number of its row.
         rows: Row of each example in what it was taken from, shape ``(n,)``, int64; None is 0, 1, ...
             `subset` keeps it, so that row 17 of a file is called that in every part.
 
     Raises:
-        ShapeError: If the lengths differ or the labels are not integers.
+        ShapeError: If the lengths differ or the labels are of another type.
         DataError: If a floating-point input is NaN or infinite.
 
     Example:
@@ -40,21 +44,23 @@ class Examples:
     """
 
     inputs: Tensor
-    labels: Int64[Tensor, " n"]
+    labels: Shaped[Tensor, "n ..."]
     identifiers: tuple[str, ...] | None = None
     rows: Int64[Tensor, " n"] | None = None
 
     def __post_init__(self) -> None:
-        if self.labels.ndim != 1 or self.labels.dtype != torch.int64:
+        shapes = _LABEL_SHAPES.get(self.labels.dtype, ())
+        if self.labels.ndim not in shapes:
             raise ShapeError(
-                f"labels must be an int64 tensor of shape (n,), got {self.labels.dtype} of shape "
+                "labels must be an int64 tensor of shape (n,) (classes) or (n, length) (tokens), or a "
+                f"floating-point tensor of shape (n,) (a regression), got {self.labels.dtype} of shape "
                 f"{tuple(self.labels.shape)}; class names can be turned into integers with numpy.unique"
             )
         if len(self.inputs) != len(self.labels):
             raise ShapeError(f"{len(self.inputs)} inputs but {len(self.labels)} labels; one label per input")
         if self.identifiers is not None and len(self.identifiers) != len(self.labels):
             raise ShapeError(f"{len(self.identifiers)} identifiers for {len(self.labels)} examples")
-        if self.rows is not None and self.rows.shape != self.labels.shape:
+        if self.rows is not None and self.rows.shape != self.labels.shape[:1]:
             raise ShapeError(f"{len(self.rows)} row numbers for {len(self.labels)} examples")
         self._check_finite()
 
@@ -94,7 +100,7 @@ class Examples:
         rows = indices.cpu() if self.rows is None else self.rows[indices.cpu()]
         return Examples(self.inputs[indices], self.labels[indices], kept, rows)
 
-    def with_labels(self, labels: Int64[Tensor, " n"]) -> Examples:
+    def with_labels(self, labels: Shaped[Tensor, "n ..."]) -> Examples:
         """Give the same examples other labels."""
         return replace(self, labels=labels)
 

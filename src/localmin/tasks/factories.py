@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from localmin.errors import InputError, LocalminError
+from localmin.tasks.kinds import Classification, TaskKind
 from localmin.tasks.task import ModelFactory, Task
 
 __all__ = [
@@ -162,31 +163,38 @@ def open_task(spec: str, *, seed: int = 0) -> Task:
     return load_task_factory(spec)(seed=seed)
 
 
-def load_model_factory(spec: str, input_shape: Sequence[int], num_classes: int) -> ModelFactory:
+def load_model_factory(
+    spec: str, input_shape: Sequence[int], num_classes: int, *, kind: TaskKind | None = None
+) -> ModelFactory:
     """Load ``file.py:factory`` as the network of a task, and try it once.
 
     Args:
         spec: Path of a Python file and the name of a function or an ``nn.Module`` class in it.
         input_shape: Of one example.
         num_classes: Outputs the data needs.
+        kind: Of the task; None is a classification.
 
     Returns:
         A factory without arguments, see `FileModel`.
 
     Raises:
         InputError: If the form is wrong, the file is missing or fails, or the network does not map a
-            batch of these inputs to ``num_classes`` logits each.
+            batch of these inputs to ``num_classes`` logits each (or what the kind expects).
     """
+    kind = Classification() if kind is None else kind
     path, name = _parse(spec)
     factory = FileModel(path, name, tuple(input_shape), num_classes)
     with torch.random.fork_rng(devices=[]), torch.no_grad(), _in_user_file(path, name):
         network = factory().eval()
-        outputs = network(torch.zeros(2, *input_shape))
+        dtype = torch.int64 if kind.needs_raw_inputs else torch.float32
+        outputs = network(torch.zeros(2, *input_shape, dtype=dtype))
     shape = tuple(outputs.shape) if isinstance(outputs, torch.Tensor) else _type_name(outputs)
-    if shape != (2, num_classes):
+    expected = (2, *kind.output_shape(input_shape, num_classes))
+    if shape != expected:
+        one_each = ", one per class" if num_classes > 1 else ""
         raise InputError(
             f"{_show(path, name)} maps a batch of 2 examples of shape {tuple(input_shape)} to {shape}; "
-            f"expected logits of shape (2, {num_classes}), one per class"
+            f"expected logits of shape {expected}{one_each}"
         )
     return factory
 

@@ -1,4 +1,4 @@
-"""Built-in networks: a multilayer perceptron, a small convolutional net, ResNet-18 for small images."""
+"""Built-in networks by name: a perceptron, a small convolutional net, ResNet-18, a tiny transformer."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from localmin.errors import InputError
+from localmin.tasks.transformer import TinyGPT
 
-__all__ = ["MODELS", "ResNet18", "build_cnn", "build_mlp", "build_named", "check_named"]
+__all__ = ["MODELS", "TOKEN_MODELS", "ResNet18", "build_cnn", "build_mlp", "build_named", "check_named"]
 
 MODELS = ("mlp", "cnn", "resnet18")
+TOKEN_MODELS = ("gpt-tiny",)
 
 
 def build_mlp(num_features: int, num_classes: int, *, widths: Sequence[int] = (256, 256)) -> nn.Sequential:
@@ -119,22 +121,28 @@ class ResNet18(nn.Module):
         return logits
 
 
-def check_named(name: str, input_shape: Sequence[int]) -> None:
+def check_named(name: str, input_shape: Sequence[int], *, tokens: bool = False) -> None:
     """Check that a network of this name exists and takes inputs of this shape.
 
     Args:
-        name: ``"mlp"``, ``"cnn"`` or ``"resnet18"``.
+        name: ``"mlp"``, ``"cnn"``, ``"resnet18"``, or ``"gpt-tiny"`` for tokens.
         input_shape: Of one example.
+        tokens: Whether inputs are sequences of tokens.
 
     Raises:
         InputError: If not.
     """
-    if name not in MODELS:
+    known = (*MODELS, *TOKEN_MODELS)
+    if name not in known:
         raise InputError(
-            f"unknown model {name!r}; choose one of {', '.join(MODELS)}, or file.py:factory for your own "
+            f"unknown model {name!r}; choose one of {', '.join(known)}, or file.py:factory for your own "
             "nn.Module"
         )
-    if name != "mlp" and len(input_shape) != 3:
+    if tokens != (name in TOKEN_MODELS):
+        fitting = ", ".join(TOKEN_MODELS if tokens else MODELS)
+        given = "sequences of tokens" if tokens else "no sequences of tokens"
+        raise InputError(f"the data are {given}, model {name!r} does not take them; use {fitting}")
+    if name in ("cnn", "resnet18") and len(input_shape) != 3:
         raise InputError(
             f"model {name!r} needs images of shape (channels, height, width), the inputs have shape "
             f"{tuple(input_shape)}; use model mlp"
@@ -145,14 +153,16 @@ def build_named(name: str, input_shape: Sequence[int], num_classes: int) -> nn.M
     """Build a network by name for inputs of a given shape.
 
     Args:
-        name: ``"mlp"``, ``"cnn"`` or ``"resnet18"``.
+        name: ``"mlp"``, ``"cnn"``, ``"resnet18"`` or ``"gpt-tiny"``.
         input_shape: Of one example.
-        num_classes: Outputs.
+        num_classes: Outputs; the vocabulary of ``"gpt-tiny"``.
 
     Returns:
         A new module. What `check_named` refuses is an `InputError`.
     """
-    check_named(name, input_shape)
+    check_named(name, input_shape, tokens=name in TOKEN_MODELS)
+    if name == "gpt-tiny":
+        return TinyGPT(num_classes, input_shape[0])
     if name == "mlp":
         features = 1
         for size in input_shape:

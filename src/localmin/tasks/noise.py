@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -13,7 +14,9 @@ from localmin.errors import InputError
 
 __all__ = ["NOISE_KINDS", "NoiseKind", "NoiseRecord", "check_noise", "flip_labels"]
 
-NoiseKind = Literal["symmetric", "pair"]
+# The first two are for classes; outliers and shuffle for regression; shuffle and random for sequences;
+# annotators is not injected, it is what a second column of right labels shows.
+NoiseKind = Literal["symmetric", "pair", "outliers", "shuffle", "random", "annotators"]
 NOISE_KINDS: tuple[NoiseKind, ...] = ("symmetric", "pair")
 
 
@@ -22,7 +25,8 @@ class NoiseRecord:
     """Say how many labels were made wrong, and how.
 
     Args:
-        kind: ``"symmetric"`` (any other class, equally likely) or ``"pair"`` (the next class).
+        kind: ``"symmetric"`` (any other class, equally likely), ``"pair"`` (the next class), one of another
+            kind of task, or ``"annotators"`` (not injected: measured against a column of right labels).
         rate: The share that was asked for.
         realised: The share of training labels that differ from the clean ones.
         validation_realised: The same for the validation labels; 0 with a clean validation set.
@@ -38,24 +42,25 @@ class NoiseRecord:
         return asdict(self)
 
 
-def check_noise(rate: float, kind: str) -> None:
+def check_noise(rate: float, kind: str, kinds: Sequence[str] = NOISE_KINDS) -> None:
     """Check the options of label noise.
 
     Args:
         rate: Share of labels to change.
         kind: How.
+        kinds: That the kind of task knows.
 
     Raises:
         InputError: If the rate is outside [0, 1] or the kind is unknown.
     """
     if not 0 <= rate <= 1:
         raise InputError(f"the noise rate must lie in [0, 1], got {rate}")
-    if kind not in NOISE_KINDS:
-        raise InputError(f"unknown noise kind {kind!r}; choose one of {', '.join(NOISE_KINDS)}")
+    if kind not in kinds:
+        raise InputError(f"unknown noise kind {kind!r}; choose one of {', '.join(kinds)}")
 
 
 def flip_labels(
-    labels: Int64[Tensor, " n"], rate: float, *, num_classes: int, kind: NoiseKind = "symmetric", seed: int
+    labels: Int64[Tensor, " n"], rate: float, *, num_classes: int, kind: str = "symmetric", seed: int
 ) -> Int64[Tensor, " n"]:
     """Replace a share of the labels by wrong ones.
 

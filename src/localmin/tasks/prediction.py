@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64, Shaped
 from torch import Tensor, nn
 
 from localmin.tasks.examples import Examples
-from localmin.tasks.task import Metric, Task
+from localmin.tasks.kinds import classification_score as score
+from localmin.tasks.task import Task
 
-__all__ = ["batched_logits", "evaluation_mode", "predict", "score", "score_parts"]
+__all__ = ["batched_logits", "credits", "evaluation_mode", "predict", "score", "score_parts"]
 
 _BATCH = 1_000
 
@@ -62,44 +63,47 @@ def batched_logits(
 
 def predict(
     model: nn.Module, task: Task, examples: Examples, *, indices: Int64[Tensor, " m"] | None = None
-) -> Int64[Tensor, " n"]:
-    """Compute the most likely class of each example, or of those at ``indices``, on the CPU."""
-    batches = batched_logits(model, task, examples, indices=indices)
-    return torch.cat([logits.argmax(1).cpu() for _, logits in batches])
-
-
-def score(
-    predictions: Int64[Tensor, " n"], labels: Int64[Tensor, " n"], metric: Metric, *, num_classes: int
-) -> float:
-    """Compute accuracy, or its mean over the classes that occur.
+) -> Shaped[Tensor, " m"]:
+    """Predict each example, or those at ``indices``, on the CPU.
 
     Args:
-        predictions: Shape ``(n,)``.
-        labels: Shape ``(n,)``.
-        metric: ``"accuracy"`` or ``"balanced-accuracy"``.
-        num_classes: C.
+        model: On any device.
+        task: Its kind says what a prediction is: the most likely class, a number, the loss of a sequence.
+        examples: To predict.
+        indices: Look at these only, in this order.
 
     Returns:
-        A number in [0, 1].
-
-    Example:
-        >>> score(torch.tensor([0, 0, 0, 0]), torch.tensor([0, 0, 0, 1]), "balanced-accuracy", num_classes=2)
-        0.5
+        One prediction an example.
     """
-    hits: Bool[Tensor, " n"] = predictions == labels
-    if metric == "accuracy":
-        return float(hits.double().mean())
-    counts = labels.bincount(minlength=num_classes)
-    right = labels[hits].bincount(minlength=num_classes)
-    present = counts > 0
-    recall: Float[Tensor, " c"] = right[present].double() / counts[present].double()
-    return float(recall.mean())
+    labels = examples.labels if indices is None else examples.labels[indices.to(examples.labels.device)]
+    batches = batched_logits(model, task, examples, indices=indices)
+    return torch.cat([
+        task.kind.predict(logits, labels[part].to(logits.device)).cpu() for part, logits in batches
+    ])  # fmt: skip
+
+
+def credits(
+    model: nn.Module, task: Task, examples: Examples, *, indices: Int64[Tensor, " m"] | None = None
+) -> Float[Tensor, " m"]:
+    """Judge a model on each example for a trial, by the kind's robust credit: 1 for a right class, else 0.
+
+    Args:
+        model: On any device.
+        task: Gives the kind.
+        examples: With labels as given.
+        indices: Look at these only, in this order.
+
+    Returns:
+        One number an example, float64, on the CPU; higher is better.
+    """
+    labels = examples.labels if indices is None else examples.labels[indices.to(examples.labels.device)]
+    return task.kind.credit(predict(model, task, examples, indices=indices), labels.cpu())
 
 
 def score_parts(model: nn.Module, task: Task) -> dict[str, float]:
     """Score a model on the test and on the validation part of its task, by the task's metric."""
     return {
-        part: score(
+        part: task.kind.score(
             predict(model, task, examples), examples.labels.cpu(), task.metric, num_classes=task.num_classes
         )
         for part, examples in (("test", task.test), ("validation", task.validation))

@@ -26,13 +26,15 @@ class TaskRequest:
         label: Column of the label.
         model: A built-in network, or ``file.py:factory`` of an ``nn.Module``.
         noise: Share of labels to make wrong.
-        noise_kind: ``"symmetric"`` or ``"pair"``.
+        noise_kind: One that the kind of task knows; None is its first.
         clean_validation: Keep the validation labels right.
         imbalance: Largest class over smallest.
         limit: Examples for training and validation together.
-        metric: ``"accuracy"`` or ``"balanced-accuracy"``; None chooses.
+        metric: One that the kind of task knows; None chooses.
         recipe: Fields of `Recipe` to replace; None values are ignored.
         image_size: Pixels that images are brought to; None is their most common size.
+        kind: Of the task; None is found in the labels, see `open_source`.
+        clean_label: Column of right labels, for measuring only.
     """
 
     data: str
@@ -40,13 +42,15 @@ class TaskRequest:
     label: str | None = None
     model: str | None = None
     noise: float = 0.0
-    noise_kind: NoiseKind = "symmetric"
+    noise_kind: NoiseKind | None = None
     clean_validation: bool = False
     imbalance: float = 1.0
     limit: int | None = None
     metric: Metric | None = None
     recipe: dict[str, Any] | None = None
     image_size: int | None = None
+    kind: str | None = None
+    clean_label: str | None = None
 
     def open(self, progress: ReadProgress | None = None) -> Callable[[int], Task]:
         """Read the data once.
@@ -66,7 +70,13 @@ class TaskRequest:
         if ".py:" in self.data:
             return self._from_factory(recipe)
         source = open_source(
-            self.data, test=self.test, label=self.label, image_size=self.image_size, progress=progress
+            self.data,
+            test=self.test,
+            label=self.label,
+            image_size=self.image_size,
+            kind=self.kind,
+            clean_label=self.clean_label,
+            progress=progress,
         )
 
         def make(seed: int) -> Task:
@@ -92,6 +102,8 @@ class TaskRequest:
             "--model": self.model,
             "--limit": self.limit,
             "--image-size": self.image_size,
+            "--kind": self.kind,
+            "--clean-label": self.clean_label,
             "--imbalance": None if self.imbalance == 1 else self.imbalance,
         }
         given = [name for name, value in fixed.items() if value is not None]

@@ -263,7 +263,7 @@ class _Loop:
             if plain_loss:
                 loss = nn.functional.cross_entropy(logits, labels, label_smoothing=smoothing)
             else:
-                loss = self.task.loss(logits, labels).mean()
+                loss = self.task.example_loss(logits, labels).mean()
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
@@ -330,19 +330,20 @@ def _batches(order: Int64[Tensor, " n"], size: int) -> Iterator[Tensor]:
     yield order[(steps - 1) * size :]
 
 
-def check_logits(logits: Float[Tensor, "b classes"], task: Task) -> None:
+def check_logits(logits: Float[Tensor, "b ..."], task: Task) -> None:
     """Check that a model's output fits the task.
 
     Args:
         logits: Output for a batch.
-        task: Gives the number of classes.
+        task: Gives the number of classes and the kind.
 
     Raises:
-        DataError: If the shape is not ``(b, num_classes)``.
+        DataError: If the shape is not ``(b, num_classes)``, or what the kind expects instead.
     """
-    if logits.ndim != 2 or logits.shape[1] != task.num_classes:
+    expected = task.kind.output_shape(tuple(task.train.inputs.shape[1:]), task.num_classes)
+    if tuple(logits.shape[1:]) != expected:
         raise DataError(
-            f"the model must map a batch to logits of shape (b, {task.num_classes}), it gave "
+            f"the model must map a batch to logits of shape (b, {', '.join(map(str, expected))}), it gave "
             f"{tuple(logits.shape)}; check the last layer"
         )
 

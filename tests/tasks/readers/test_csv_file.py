@@ -11,14 +11,14 @@ from localmin.tasks.readers.csv_file import read_csv
 from localmin.tasks.readers.reading import Reading, ReadOptions
 
 
-def read(tmp_path: Path, content: str | bytes, label: str | None = None) -> Reading:
+def read(tmp_path: Path, content: str | bytes, label: str | None = None, kind: str | None = None) -> Reading:
     path = tmp_path / "a.csv"
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return read_csv(path, ReadOptions(label=label))
+    return read_csv(path, ReadOptions(label=label, kind=kind))
 
 
 def labels_of(reading: Reading) -> list[int | str]:
-    return [reading.labels.values[code] for code in reading.labels.codes]
+    return [reading.classes.values[code] for code in reading.classes.codes]
 
 
 def test_a_table_of_scikit_learn_comes_back(tmp_path: Path) -> None:
@@ -101,7 +101,6 @@ def test_one_large_file_of_many_blocks(tmp_path: Path) -> None:
         ("a,label\n1,0\n?,1\n", r"not numbers: 'a' \('\?' in row 1\)"),
         ("a,label\n1,0\n2,\n", "column 'label' of .* is empty in row 1"),
         ("a,label\n1,x\n2,\n", "column 'label' of .* is empty in row 1"),
-        ("a,label\n1,0.5\n2,1.5\n", "regression"),
         ("a,b\n1,0\n", "none has a usual name; its columns are a, b"),
         ("label\n1\n", "no column of numbers or images"),
         ("a,a,label\n1,2,0\n", "more than one column named 'a'"),

@@ -22,7 +22,7 @@ def test_class_folders_are_labels_and_files_are_names(tmp_path: Path, pictures: 
     root = pictures.folder(tmp_path / "pets", {"dog": 3, "cat": 2})
     found = read_folder(root, ReadOptions())
     assert found.identifiers == ("cat/000.png", "cat/001.png", "dog/000.png", "dog/001.png", "dog/002.png")
-    assert [found.labels.values[code] for code in found.labels.codes] == ["cat", "cat", "dog", "dog", "dog"]
+    assert [found.classes.values[code] for code in found.classes.codes] == ["cat", "cat", "dog", "dog", "dog"]
     # The dogs were drawn first.
     for index, drawn in enumerate((3, 4, 0, 1, 2)):
         expected = np.asarray(pictures.draw(drawn)).transpose(2, 0, 1)
@@ -43,7 +43,7 @@ def test_kinds_of_files_depth_and_what_is_passed_over(tmp_path: Path, pictures: 
 
 def test_folders_named_by_numbers_count_as_numbers(tmp_path: Path, pictures: Pictures) -> None:
     root = pictures.folder(tmp_path, {"10": 1, "9": 1})
-    assert read_folder(root, ReadOptions()).labels.values == (10, 9)
+    assert read_folder(root, ReadOptions()).classes.values == (10, 9)
 
 
 def test_an_unreadable_image_is_named_by_its_file(tmp_path: Path, pictures: Pictures) -> None:

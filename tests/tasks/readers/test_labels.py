@@ -12,7 +12,9 @@ def name(row: int) -> str:
 
 
 def read(values: object) -> RawLabels:
-    return labels_from_array(np.array(values), where="column 'y' of a.csv", row=name)
+    labels = labels_from_array(np.array(values), where="column 'y' of a.csv", row=name)
+    assert isinstance(labels, RawLabels)
+    return labels
 
 
 def number(values: object) -> tuple[tuple[str, ...], list[int]]:

@@ -226,13 +226,19 @@ def test_a_built_in_name_wins_over_a_folder_of_that_name(
     [
         ("digit", {}, r"digit does not exist; built-in data sets are digits, iris"),
         ("nowhere/a.csv", {}, r"nowhere/a\.csv does not exist$"),
-        ("notes.txt", {}, r"notes\.txt is of no known kind: expected a folder of class folders, \.parquet"),
+        ("notes.md", {}, r"notes\.md is of no known kind: expected a folder of class folders, \.parquet"),
         ("task.py", {}, r"to use a function of it, write task\.py:name"),
         ("task.py:make", {}, "open it with open_task"),
         ("digits", {"test": "wine.csv"}, "takes neither a test set nor a label column"),
         ("digits", {"label": "x"}, "takes neither a test set nor a label column"),
         ("wine.csv", {"label": "colour"}, r"has no column 'colour'; its columns are alcohol"),
-        ("wine.csv", {"label": "alcohol"}, "regression"),
+        ("wine.csv", {"label": "alcohol", "kind": "classification"}, "use --kind regression"),
+        ("wine.csv", {"kind": "ranking"}, "unknown kind 'ranking'"),
+        ("wine.csv", {"clean_label": "truth"}, "has no column 'truth'"),
+        ("notes.txt", {}, "at least 20 are needed"),
+        ("notes.txt", {"label": "x"}, "a text has no label"),
+        ("digits", {"kind": "regression"}, "digits is a classification task; leave --kind out"),
+        ("digits", {"clean_label": "truth"}, "no clean label column"),
         ("wine.csv", {"label": "magnesium", "image_size": 8}, "holds no encoded images"),
         ("wine.csv", {"label": "proline"}, "too few for each class; if it is a measured quantity"),
         ("one.csv", {}, "every example of column 'label' of one.csv has the label 4"),
@@ -277,6 +283,7 @@ def test_bad_input_is_one_clear_line(
     write_csv(Path("new class.csv"), table.slice(0, 3).set_column(13, "target", pa.array([0, 1, 9])))
     Path("one.csv").write_text("a,label\n1,4\n2,4\n")
     Path("notes.txt").write_text("hello")
+    Path("notes.md").write_text("hello")
     Path("task.py").write_text("")
     Path("nothing").mkdir()
     pictures.folder(Path("pets"), {"cat": 3, "dog": 3})

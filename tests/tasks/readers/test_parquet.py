@@ -27,7 +27,7 @@ def write(path: Path, columns: dict[str, Any], **options: Any) -> Path:
 
 
 def labels_of(reading: Reading) -> list[int | str]:
-    return [reading.labels.values[code] for code in reading.labels.codes]
+    return [reading.classes.values[code] for code in reading.classes.codes]
 
 
 def test_a_table_of_scikit_learn_comes_back(tmp_path: Path) -> None:
@@ -103,10 +103,10 @@ def test_class_names_of_hugging_face_are_kept(tmp_path: Path, pictures: Pictures
     stored = {"huggingface": json.dumps({"info": {"features": features}})}
     pq.write_table(table.replace_schema_metadata(stored), tmp_path / "a.parquet")
     found = read_parquet(tmp_path / "a.parquet", ReadOptions())
-    assert found.labels.names == {0: "cat", 1: "dog"}
+    assert found.classes.names == {0: "cat", 1: "dog"}
     for other in ({"huggingface": "{"}, {"huggingface": "[]"}, {"pandas": "{}"}):
         pq.write_table(table.replace_schema_metadata(other), tmp_path / "b.parquet")
-        assert read_parquet(tmp_path / "b.parquet", ReadOptions()).labels.names == {}
+        assert read_parquet(tmp_path / "b.parquet", ReadOptions()).classes.names == {}
 
 
 def test_a_bad_or_missing_image_is_named_by_row_and_path(tmp_path: Path, pictures: Pictures) -> None:

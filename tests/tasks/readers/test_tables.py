@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from localmin.errors import DataError
+from localmin.tasks.readers.labels import RawLabels
 from localmin.tasks.readers.tables import (
     describe_schema,
     describe_texts,
@@ -78,6 +79,7 @@ def test_numbers_are_recognised(text: str, expected: bool) -> None:
 def test_labels_of_every_type(column: Any, values: tuple[Any, ...], codes: list[int]) -> None:
     for chunked in (pa.chunked_array([column]), pa.chunked_array([column.slice(0, 1), column.slice(1)])):
         labels = read_labels(chunked, where=WHERE)
+        assert isinstance(labels, RawLabels)
         assert labels.values == values
         assert labels.codes.tolist() == codes
 

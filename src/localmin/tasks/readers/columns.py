@@ -51,6 +51,7 @@ class Columns:
         features: Columns of numbers; empty with images.
         names: Text column that names the example (a file), or None.
         ignored: All others.
+        clean_label: Right labels beside the given ones, or None; never a feature.
     """
 
     label: str
@@ -58,10 +59,16 @@ class Columns:
     features: tuple[str, ...]
     names: str | None
     ignored: tuple[str, ...]
+    clean_label: str | None = None
 
 
 def choose_columns(
-    columns: Sequence[Column], *, label: str | None, path: Path, training: tuple[str, ...] | None = None
+    columns: Sequence[Column],
+    *,
+    label: str | None,
+    path: Path,
+    training: tuple[str, ...] | None = None,
+    clean_label: str | None = None,
 ) -> Columns:
     """Decide what each column is for.
 
@@ -74,6 +81,7 @@ def choose_columns(
         label: Name of the label column, or None to guess it.
         path: The file, for messages.
         training: Feature columns of the training data, when this is its test set.
+        clean_label: Name of the column of right labels, or None; may be absent from a test set.
 
     Returns:
         The choice.
@@ -85,8 +93,12 @@ def choose_columns(
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DataError(f"{path} has more than one column named {twice[0]!r}; rename one of them")
-    chosen = choose_label(names, label=label, path=path)
-    others = [column for column in columns if column.name != chosen]
+    if clean_label is not None and clean_label not in names:
+        if training is None:
+            raise DataError(f"{path} has no column {clean_label!r}; its columns are {show_names(names)}")
+        clean_label = None
+    chosen = choose_label([name for name in names if name != clean_label], label=label, path=path)
+    others = [column for column in columns if column.name not in (chosen, clean_label)]
     images = [column.name for column in others if column.kind == "image"]
     if len(images) > 1:
         raise DataError(f"{path} has several image columns ({', '.join(images)}); keep one")
@@ -94,7 +106,7 @@ def choose_columns(
     naming = next((texts[name] for name in _FILE_NAMES if name in texts), None)
     if images:
         rest = tuple(column.name for column in others if column.name not in (images[0], naming))
-        return Columns(chosen, images[0], (), naming, rest)
+        return Columns(chosen, images[0], (), naming, rest, clean_label)
     ignored = tuple(column.name for column in others if _only_names(column))
     wrong = [column for column in others if column.name not in ignored and column.kind != "number"]
     if wrong:
@@ -104,7 +116,7 @@ def choose_columns(
         raise DataError(f"{path} has no column of numbers or images beside the label {chosen!r}")
     if training is not None:
         features = _in_training_order(features, training, path)
-    return Columns(chosen, None, features, naming, ignored)
+    return Columns(chosen, None, features, naming, ignored, clean_label)
 
 
 def choose_label(names: Sequence[str], *, label: str | None, path: Path) -> str:

@@ -9,7 +9,14 @@ from localmin.errors import DataError
 from localmin.tasks.readers.columns import choose_columns, show_names
 from localmin.tasks.readers.dependencies import require
 from localmin.tasks.readers.reading import Reading, ReadOptions
-from localmin.tasks.readers.tables import describe_texts, is_binary, is_number, read_features, read_labels
+from localmin.tasks.readers.tables import (
+    describe_texts,
+    is_binary,
+    is_number,
+    read_clean_labels,
+    read_features,
+    read_labels,
+)
 
 __all__ = ["read_csv"]
 
@@ -42,12 +49,20 @@ def read_csv(path: Path, options: ReadOptions) -> Reading:
     if table.num_rows == 0:
         raise DataError(f"{path} has no rows below its header")
     training = None if options.training is None else options.training.columns
-    columns = choose_columns(describe_texts(table), label=options.label, path=path, training=training)
-    labels = read_labels(table.column(columns.label), where=f"column {columns.label!r} of {path}")
+    columns = choose_columns(
+        describe_texts(table),
+        label=options.label,
+        path=path,
+        training=training,
+        clean_label=options.clean_label,
+    )
+    where = f"column {columns.label!r} of {path}"
+    labels = read_labels(table.column(columns.label), where=where, kind=options.kind)
+    clean = read_clean_labels(table, columns, labels, path=path)
     batches = table.select(list(columns.features)).to_batches(max_chunksize=_BATCH_ROWS)
     features = read_features(batches, columns.features, table.num_rows, path=path)
     origin = {"label": columns.label, "ignored_columns": list(columns.ignored)}
-    return Reading(path, features, labels, None, columns.label, columns.features, None, origin)
+    return Reading(path, features, labels, None, columns.label, columns.features, None, origin, clean)
 
 
 def _parse(path: Path) -> Any:

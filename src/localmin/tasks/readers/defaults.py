@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from localmin.tasks.builtin import TABLE_RECIPE
+from localmin.tasks.builtin import REGRESSION_RECIPE, TABLE_RECIPE
 from localmin.tasks.recipe import Recipe
 
 __all__ = ["IMAGE_RECIPE", "choose_defaults"]
@@ -16,11 +16,12 @@ _MIN_PHOTOGRAPH_SIDE = 16
 _COLOURS = 3
 
 
-def choose_defaults(inputs: Tensor) -> tuple[str, Recipe]:
+def choose_defaults(inputs: Tensor, *, regression: bool = False) -> tuple[str, Recipe]:
     """Choose the network and the recipe for inputs of this shape and type.
 
     Args:
         inputs: uint8 images ``(n, channels, height, width)``, floating point of any shape.
+        regression: Whether a number is predicted.
 
     Returns:
         The name of a network: ``"cnn"`` for 4-D inputs, else ``"mlp"``; and a recipe, which mirrors
@@ -32,6 +33,8 @@ def choose_defaults(inputs: Tensor) -> tuple[str, Recipe]:
         >>> model, recipe.augmentation
         ('cnn', 'flip')
     """
+    if regression:
+        return "mlp" if inputs.ndim != 4 else "cnn", REGRESSION_RECIPE
     if inputs.ndim != 4:
         return "mlp", TABLE_RECIPE
     is_photograph = (

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from localmin.errors import DataError
 
-__all__ = ["Classes", "RawLabels", "labels_from_array"]
+__all__ = ["Classes", "RawLabels", "Targets", "labels_from_array"]
 
 _MAX_SHOWN = 10
 
@@ -37,6 +37,17 @@ class RawLabels:
         # Folders and text columns often hold numbers: "2" comes before "10".
         if self.values and all(isinstance(value, str) and _is_integer(value) for value in self.values):
             object.__setattr__(self, "values", tuple(int(value) for value in self.values))
+
+
+@dataclass(frozen=True, eq=False)
+class Targets:
+    """Hold the targets of a regression.
+
+    Args:
+        values: One number for each example, finite, shape ``(n,)``.
+    """
+
+    values: np.ndarray[Any, np.dtype[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -82,7 +93,8 @@ class Classes:
         if len(labels.values) > max(2, len(labels.codes) // 2):
             raise DataError(
                 f"{where} has {len(labels.values)} different labels for {len(labels.codes)} examples, too "
-                "few for each class; if it is a measured quantity or an identifier, name another label column"
+                "few for each class; if it is a measured quantity, use --kind regression, if an identifier, "
+                "name another label column"
             )
         values = tuple(sorted(labels.values, key=lambda value: (isinstance(value, str), value)))
         return cls(values, tuple(labels.names.get(value, str(value)) for value in values))
@@ -117,20 +129,26 @@ class Classes:
         return torch.from_numpy(numbered)
 
 
-def labels_from_array(array: np.ndarray[Any, Any], *, where: str, row: Callable[[int], str]) -> RawLabels:
-    """Read labels from a numpy array of integers, truth values, whole floating-point numbers or texts.
+def labels_from_array(
+    array: np.ndarray[Any, Any], *, where: str, row: Callable[[int], str], kind: str | None = "classification"
+) -> RawLabels | Targets:
+    """Read labels from a numpy array of integers, truth values, floating-point numbers or texts.
 
     Args:
         array: Shape ``(n,)``.
         where: The file and column, for messages.
         row: Names row i, for messages.
+        kind: ``"classification"`` refuses fractions; ``"regression"`` takes any numbers; None takes numbers
+            of which one is a fraction as a regression, all else as classes.
 
     Returns:
         The labels.
 
     Raises:
-        DataError: If a label is missing, or is a number that is not whole, or is of another type.
+        DataError: If a label is missing, or does not go with the kind, or is of another type.
     """
+    if kind == "regression" or (kind is None and _has_fractions(array)):
+        return _targets(array, where, row)
     if array.dtype.kind == "S":
         array = np.char.decode(array, "utf-8", "replace")
     if array.dtype.kind == "f":
@@ -183,9 +201,28 @@ def _whole(
         first = int(broken.argmax())
         raise DataError(
             f"{where} holds {array[first]} in {row(first)}: labels must be classes, whole numbers or texts; "
-            "predicting a quantity (regression) is not supported"
+            "to predict a quantity, use --kind regression"
         )
     return array.astype(np.int64)
+
+
+def _has_fractions(array: np.ndarray[Any, Any]) -> bool:
+    if array.dtype.kind != "f":
+        return False
+    finite = array[np.isfinite(array)]
+    return bool((finite != np.floor(finite)).any())
+
+
+def _targets(array: np.ndarray[Any, Any], where: str, row: Callable[[int], str]) -> Targets:
+    if array.dtype.kind not in "iuf":
+        raise DataError(f"{where} holds {array.dtype} values; the target of a regression is a number")
+    values = array.astype(np.float64)
+    missing = ~np.isfinite(values)
+    if missing.any():
+        raise DataError(
+            f"{where} is empty or infinite in {row(int(missing.argmax()))}; every example needs a target"
+        )
+    return Targets(values)
 
 
 def _is_integer(text: str) -> bool:

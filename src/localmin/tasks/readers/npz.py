@@ -15,7 +15,7 @@ from torch import Tensor
 
 from localmin.errors import DataError
 from localmin.tasks.readers.columns import show_names
-from localmin.tasks.readers.labels import labels_from_array
+from localmin.tasks.readers.labels import RawLabels, Targets, labels_from_array
 from localmin.tasks.readers.reading import Reading, ReadOptions, row_name
 
 __all__ = ["Part", "holds_test_part", "read_npz"]
@@ -61,9 +61,11 @@ def read_npz(path: Path, options: ReadOptions, *, part: Part = "train") -> Readi
         DataError: If the file is damaged or holds pickled objects, or its arrays do not fit.
     """
     with _Archive(path) as archive:
+        archive.names = [name for name in archive.names if name != options.clean_label]
         pair = _choose(archive, path, options.label, part)
         labels = archive.read(pair.labels)
         inputs = archive.read(pair.inputs)
+        clean = _read_clean(archive, options, part)
     if inputs.ndim < 2:
         raise DataError(
             f"array {pair.inputs!r} of {path} has shape {inputs.shape}; features have one row per example"
@@ -82,9 +84,30 @@ def read_npz(path: Path, options: ReadOptions, *, part: Part = "train") -> Readi
     if len(labels) == 0:
         raise DataError(f"{path} holds no examples")
     where = f"array {pair.labels!r} of {path}"
-    values = labels_from_array(labels, where=where, row=row_name)
+    values = labels_from_array(labels, where=where, row=row_name, kind=options.kind)
     origin = {"inputs": pair.inputs, "label": pair.labels}
-    return Reading(path, _to_inputs(inputs, pair.inputs, path), values, None, pair.labels, None, None, origin)
+    right: RawLabels | Targets | None = None
+    if clean is not None:
+        if clean.shape != labels.shape:
+            raise DataError(f"{path} has {len(clean)} labels in {options.clean_label!r} and {len(labels)} in "
+                            f"{pair.labels!r}")  # fmt: skip
+        kind = "regression" if isinstance(values, Targets) else "classification"
+        right = labels_from_array(
+            clean, where=f"array {options.clean_label!r} of {path}", row=row_name, kind=kind
+        )
+    return Reading(
+        path, _to_inputs(inputs, pair.inputs, path), values, None, pair.labels, None, None, origin, right
+    )
+
+
+def _read_clean(archive: _Archive, options: ReadOptions, part: Part) -> Array | None:
+    if options.clean_label is None or part == "test" or options.training is not None:
+        return None
+    if options.clean_label not in archive.archive:
+        raise DataError(
+            f"{archive.path} has no array {options.clean_label!r}; its arrays are {show_names(archive.names)}"
+        )
+    return archive.read(options.clean_label)
 
 
 def holds_test_part(path: Path) -> bool:

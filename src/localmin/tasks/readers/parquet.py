@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,16 @@ from localmin.errors import DataError, LocalminError
 from localmin.tasks.readers.columns import Columns, choose_columns
 from localmin.tasks.readers.dependencies import require
 from localmin.tasks.readers.image_tensor import read_images
-from localmin.tasks.readers.labels import RawLabels
+from localmin.tasks.readers.labels import RawLabels, Targets
 from localmin.tasks.readers.reading import Reading, ReadOptions, row_name
-from localmin.tasks.readers.tables import describe_schema, is_binary, read_features, read_labels, read_names
+from localmin.tasks.readers.tables import (
+    describe_schema,
+    is_binary,
+    read_clean_labels,
+    read_features,
+    read_labels,
+    read_names,
+)
 
 __all__ = ["read_parquet"]
 
@@ -44,26 +51,39 @@ def read_parquet(path: Path, options: ReadOptions) -> Reading:
     if num_rows == 0:
         raise DataError(f"{path} has no rows")
     training = None if options.training is None else options.training.columns
-    columns = choose_columns(describe_schema(schema), label=options.label, path=path, training=training)
+    columns = choose_columns(
+        describe_schema(schema),
+        label=options.label,
+        path=path,
+        training=training,
+        clean_label=options.clean_label,
+    )
+    wanted = (columns.label, columns.names, columns.clean_label)
     with _readable(path):
-        table = file.read([name for name in (columns.label, columns.names) if name is not None])
-        labels = read_labels(table.column(columns.label), where=f"column {columns.label!r} of {path}")
-    labels = RawLabels(labels.values, labels.codes, {**_stored_names(schema, columns.label), **labels.names})
+        table = file.read([name for name in wanted if name is not None])
+        where = f"column {columns.label!r} of {path}"
+        labels = read_labels(table.column(columns.label), where=where, kind=options.kind)
+        clean = read_clean_labels(table, columns, labels, path=path)
+    if isinstance(labels, RawLabels):
+        names = {**_stored_names(schema, columns.label), **labels.names}
+        labels = RawLabels(labels.values, labels.codes, names)
     origin = {"label": columns.label, "ignored_columns": list(columns.ignored)}
     if columns.image is None:
         with _readable(path):
             batches = file.iter_batches(_BATCH_ROWS, columns=list(columns.features))
             features = read_features(batches, columns.features, num_rows, path=path)
-        return Reading(path, features, labels, None, columns.label, columns.features, None, origin)
-    names = None if columns.names is None else read_names(table.column(columns.names))
-    return _read_images(file, path, columns, labels, names, options, origin)
+        return Reading(path, features, labels, None, columns.label, columns.features, None, origin, clean)
+    identifiers = None if columns.names is None else read_names(table.column(columns.names))
+    return replace(
+        _read_images(file, path, columns, labels, identifiers, options, origin), clean_labels=clean
+    )
 
 
 def _read_images(
     file: Any,
     path: Path,
     columns: Columns,
-    labels: RawLabels,
+    labels: RawLabels | Targets,
     names: tuple[str, ...] | None,
     options: ReadOptions,
     origin: dict[str, Any],

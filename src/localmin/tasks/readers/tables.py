@@ -14,9 +14,9 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from localmin.errors import DataError
-from localmin.tasks.readers.columns import Column
+from localmin.tasks.readers.columns import Column, Columns
 from localmin.tasks.readers.dependencies import require
-from localmin.tasks.readers.labels import RawLabels, check_no_empty_text, labels_from_array
+from localmin.tasks.readers.labels import RawLabels, Targets, check_no_empty_text, labels_from_array
 from localmin.tasks.readers.reading import row_name
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "describe_texts",
     "is_binary",
     "is_number",
+    "read_clean_labels",
     "read_features",
     "read_labels",
     "read_names",
@@ -105,12 +106,13 @@ def is_binary(kind: Any) -> bool:
     return bool(types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind))
 
 
-def read_labels(column: Any, *, where: str) -> RawLabels:
+def read_labels(column: Any, *, where: str, kind: str | None = "classification") -> RawLabels | Targets:
     """Read a label column.
 
     Args:
-        column: ``pyarrow.ChunkedArray`` of integers, truth values, whole numbers or texts.
+        column: ``pyarrow.ChunkedArray`` of integers, truth values, numbers or texts.
         where: The column and file, for messages.
+        kind: As for `labels_from_array`.
 
     Returns:
         The labels.
@@ -125,18 +127,41 @@ def read_labels(column: Any, *, where: str) -> RawLabels:
         raise DataError(f"{where} is empty in {row_name(first)}; every example needs a label")
     if types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
-    kind = _kind(column.type)
-    if kind == "text":
+    holds = _kind(column.type)
+    if holds == "text":
+        if kind == "regression":
+            raise DataError(f"{where} holds texts; the target of a regression is a number")
         coded = column.cast("large_string").combine_chunks().dictionary_encode()
         values = tuple(coded.dictionary.to_pylist())
         codes = coded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
         check_no_empty_text(values, codes, where=where, row=row_name)
         return RawLabels(values, codes)
-    if kind != "number":
-        raise DataError(f"{where} holds {kind}; labels are integers or texts")
+    if holds != "number":
+        raise DataError(f"{where} holds {holds}; labels are integers or texts")
     if types.is_decimal(column.type):
         column = column.cast("float64")
-    return labels_from_array(column.to_numpy(), where=where, row=row_name)
+    return labels_from_array(column.to_numpy(), where=where, row=row_name, kind=kind)
+
+
+def read_clean_labels(
+    table: Any, columns: Columns, labels: RawLabels | Targets, *, path: Path
+) -> RawLabels | Targets | None:
+    """Read the column of right labels, if there is one, as what the given labels are.
+
+    Args:
+        table: ``pyarrow.Table`` with that column.
+        columns: What each column is for.
+        labels: As given.
+        path: The file, for messages.
+
+    Returns:
+        The right labels.
+    """
+    if columns.clean_label is None:
+        return None
+    kind = "regression" if isinstance(labels, Targets) else "classification"
+    where = f"column {columns.clean_label!r} of {path}"
+    return read_labels(table.column(columns.clean_label), where=where, kind=kind)
 
 
 def read_names(column: Any) -> tuple[str, ...]:
