@@ -1,11 +1,12 @@
 """How long until a weighted sampler gives its first index, and how much memory does that take?
 
-Compares, at the size of ImageNet and at 10^7 weights, `WeightedSampler` with torch's `WeightedRandomSampler`
-and, as a yardstick for any shuffled epoch, `torch.randperm`; also a whole epoch drawn as one tensor, and a
-whole epoch read index by index. Times are medians of runs in turn, with one thread, from the float64
-weights on: building the sampler counts. Memory is the peak above what was resident before, one process for
-each case, after the same call at 1,000 weights has loaded what it needs. (It is the kernel's `VmHWM`:
-`ru_maxrss` would include the process that started this one.)
+Compares `WeightedSampler` with torch's `WeightedRandomSampler` and, as a yardstick for any shuffled epoch,
+`torch.randperm`; also `BlockSampler` (its index built anew each time), a whole epoch drawn as one tensor, and
+a whole epoch read index by index. The sizes: ImageNet's, 10^7, 2^24 + 5 (just above the limit of torch's
+sampler, whose complaint is recorded) and 10^8. Times are medians of runs in turn, with one thread, from the
+float64 weights on: building the sampler counts. Memory is the peak above what was resident before, one
+process for each case, after the same call at 1,000 weights has loaded what it needs. (It is the kernel's
+`VmHWM`: `ru_maxrss` would include the process that started this one.)
 
     python benchmarks/sampler_first_index.py
 """
@@ -27,15 +28,20 @@ import torch
 from torch import Tensor
 from torch.utils.data import WeightedRandomSampler
 
+from localmin.sampling.block_sampler import BlockSampler
 from localmin.sampling.draws import systematic_draw
 from localmin.sampling.weighted_sampler import WeightedSampler
 from localmin.tasks.environment import describe_device, versions
 
 RESULTS = Path(__file__).parent / "results" / "sampler_first_index.json"
 # Number of weights: timed runs.
-SIZES = {1_281_167: 15, 10_000_000: 5}
+SIZES = {1_281_167: 15, 10_000_000: 5, 2**24 + 5: 5, 100_000_000: 3}
+# Reading index by index says nothing new above this size, and takes long.
+MOST_READ = 10_000_000
+TORCHS_LIMIT = 2**24
 
 OURS, TORCHS, RANDPERM = "WeightedSampler", "WeightedRandomSampler", "torch.randperm"
+BLOCKS = "BlockSampler"
 DRAWN = "systematic_draw, whole epoch"
 OURS_READ, TORCHS_READ = "WeightedSampler, all read", "WeightedRandomSampler, all read"
 
@@ -49,14 +55,35 @@ def contenders(weights: Tensor) -> dict[str, Callable[[], object]]:
     """List what is measured, each from the weights on."""
     generator = torch.Generator().manual_seed(0)
     num = len(weights)
-    return {
+
+    def torchs() -> WeightedRandomSampler:
+        return WeightedRandomSampler(weights, num, generator=generator)  # type: ignore[arg-type]
+
+    runs: dict[str, Callable[[], object]] = {
         OURS: lambda: next(iter(WeightedSampler(weights))),
-        TORCHS: lambda: next(iter(WeightedRandomSampler(weights, num, generator=generator))),  # type: ignore[arg-type]
         RANDPERM: lambda: torch.randperm(num, generator=generator),
         DRAWN: lambda: systematic_draw(weights, num, generator),
-        OURS_READ: lambda: deque(WeightedSampler(weights), maxlen=0),
-        TORCHS_READ: lambda: deque(WeightedRandomSampler(weights, num, generator=generator), maxlen=0),  # type: ignore[arg-type]
+        BLOCKS: lambda: next(iter(BlockSampler(weights.numpy()))),
     }
+    if num <= MOST_READ:
+        runs |= {
+            OURS_READ: lambda: deque(WeightedSampler(weights), maxlen=0),
+            TORCHS_READ: lambda: deque(torchs(), maxlen=0),
+        }
+    if num <= TORCHS_LIMIT:
+        runs[TORCHS] = lambda: next(iter(torchs()))
+    return runs
+
+
+def complaint_of_torch(num_weights: int) -> str | None:
+    """Ask torch's sampler for an index above its limit, and take down what it says."""
+    if num_weights <= TORCHS_LIMIT:
+        return None
+    try:
+        next(iter(WeightedRandomSampler(make_weights(num_weights), 1)))  # type: ignore[arg-type]
+    except RuntimeError as error:
+        return str(error).splitlines()[0]
+    return None
 
 
 def median_seconds(num_weights: int, repeats: int) -> dict[str, float]:
@@ -97,18 +124,27 @@ def extra_bytes(name: str, num_weights: int) -> int:
 def measure(num_weights: int, repeats: int) -> dict[str, Any]:
     """Measure one size."""
     seconds = median_seconds(num_weights, repeats)
-    extra = {name: extra_bytes(name, num_weights) for name in (OURS, TORCHS, RANDPERM, DRAWN)}
-    return {
+    extra = {
+        name: extra_bytes(name, num_weights)
+        for name in (OURS, TORCHS, RANDPERM, DRAWN, BLOCKS)
+        if name in seconds
+    }
+    row = {
         "repeats": repeats,
         "milliseconds": {name: 1e3 * value for name, value in seconds.items()},
         "extra_mebibytes": {name: value / 2**20 for name, value in extra.items()},
         "extra_bytes_per_weight": {name: value / num_weights for name, value in extra.items()},
-        "torch_sampler_over_ours": seconds[TORCHS] / seconds[OURS],
+        "torch_sampler_fails": complaint_of_torch(num_weights),
         "ours_over_randperm": seconds[OURS] / seconds[RANDPERM],
         "whole_draw_over_randperm": seconds[DRAWN] / seconds[RANDPERM],
-        "all_read_torch_over_ours": seconds[TORCHS_READ] / seconds[OURS_READ],
-        "our_memory_over_torch_sampler": extra[OURS] / extra[TORCHS],
+        "our_memory_over_randperm": extra[OURS] / extra[RANDPERM],
     }
+    if TORCHS in seconds:
+        row["torch_sampler_over_ours"] = seconds[TORCHS] / seconds[OURS]
+        row["our_memory_over_torch_sampler"] = extra[OURS] / extra[TORCHS]
+    if TORCHS_READ in seconds:
+        row["all_read_torch_over_ours"] = seconds[TORCHS_READ] / seconds[OURS_READ]
+    return row
 
 
 def main() -> None:
@@ -130,10 +166,10 @@ def main() -> None:
         for name, milliseconds in row["milliseconds"].items():
             memory = row["extra_mebibytes"].get(name)
             print(f"  {name:32s}{milliseconds:14.1f}" + (f"{memory:14.1f}" if memory is not None else ""))
-        for name in ("torch_sampler_over_ours", "ours_over_randperm", "whole_draw_over_randperm"):
+        for name in [name for name in row if "_over_" in name]:
             print(f"  {name:32s}{row[name]:14.2f}")
-        for name in ("all_read_torch_over_ours", "our_memory_over_torch_sampler"):
-            print(f"  {name:32s}{row[name]:14.2f}")
+        if row["torch_sampler_fails"]:
+            print(f"  torch's sampler: {row['torch_sampler_fails']}")
     record = {"device": describe_device("cpu"), "versions": versions(), "sizes": rows}
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(record, indent=2) + "\n")

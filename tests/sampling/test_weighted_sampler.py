@@ -580,6 +580,17 @@ def test_a_data_loader_gets_the_same_order_with_any_workers() -> None:
         assert torch.cat(list(persistent)).tolist() == expected[epoch]
 
 
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_a_loader_that_takes_single_indices_begins_no_epoch_in_vain(num_workers: int) -> None:
+    # With batch_size=None and workers, a DataLoader calls iter(sampler) twice for one iteration.
+    weights = some_weights(30)
+    loader = DataLoader(
+        Indices(30), batch_size=None, sampler=WeightedSampler(weights), num_workers=num_workers
+    )
+    for epoch in range(2):
+        assert [int(index) for index in loader] == global_order(weights, 30, epoch)
+
+
 def test_resuming_behind_a_prefetching_loader_needs_the_consumed_count() -> None:
     weights = some_weights(200)
     sampler = WeightedSampler(weights)

@@ -17,6 +17,7 @@ from localmin.sampling.stored import StoredRun, load_result
 from localmin.sampling.transfer import train
 from localmin.sampling.transforms import Transform, fit_transform
 from localmin.sampling.weight_index import WeightIndex
+from localmin.sampling.weighted_batch_sampler import WeightedBatchSampler
 from localmin.sampling.weighted_sampler import WeightedSampler
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "StoredRun",
     "Transform",
     "WeightIndex",
+    "WeightedBatchSampler",
     "WeightedSampler",
     "class_balanced_weights",
     "example_features",

@@ -205,23 +205,23 @@ class _BlockOrder:
         per_block = self.block_length // self.run_length
         first, stop = number * per_block, min((number + 1) * per_block, self.num_runs)
         runs = np.sort(self.runs(np.arange(first, stop))) if stop > first else np.empty(0, dtype=np.int64)
-        parts = [self._points(int(run) * self.run_length, self.run_length) for run in runs]
+        parts = [part for run in runs for part in self._run(int(run) * self.run_length, self.run_length)]
         if stop == self.num_runs and stop < first + per_block:
             num_whole = self.num_runs * self.run_length
-            parts.append(self._points(num_whole, self.num_draws - num_whole))
-        items = torch.from_numpy(self.index.locate(np.sort(np.concatenate(parts), kind="stable")))
+            parts += self._run(num_whole, self.num_draws - num_whole)
+        items = torch.from_numpy(np.concatenate(parts))
         generator = seeded_generator(*self.key, 2, number)
-        return items[torch.randperm(len(items), generator=generator)]
+        return items.index_select(0, torch.randperm(len(items), generator=generator))
 
-    def _points(self, first: int, count: int) -> np.ndarray:
-        """Place some neighbouring draws on the axis: draw j at ``floor((j total + offset) / N)``."""
+    def _run(self, first: int, count: int) -> Iterator[np.ndarray]:
+        """Draw some neighbours; behind the end of the axis they go on in front."""
         begin = (first + self.phase) % self.num_draws
         unwrapped = min(count, self.num_draws - begin)
-        parts = [self._stretch(begin, unwrapped), self._stretch(0, count - unwrapped)]
-        return np.concatenate(parts) if count > unwrapped else parts[0]
+        yield self.index.locate(self._points(begin, unwrapped))
+        yield self.index.locate(self._points(0, count - unwrapped))
 
-    def _stretch(self, first: int, count: int) -> np.ndarray:
-        """Place draws that do not wrap around."""
+    def _points(self, first: int, count: int) -> np.ndarray:
+        """Place neighbouring draws on the axis: draw j at ``floor((j total + offset) / N)``."""
         # first * remainder does not fit into 64 bits, its share of N and what is left over do.
         spacing, remainder = divmod(self.index.total, self.num_draws)
         whole, part = divmod(first * remainder + self.offset, self.num_draws)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import operator
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, Generic, Protocol, Self, TypeVar
@@ -104,16 +104,19 @@ class AbstractEpochSampler(Sampler[Entry], ABC, Generic[Entry, Table]):
         return self._num_left(0, self._find_replica()[0])
 
     def __iter__(self) -> Iterator[Entry]:
-        """Begin the next epoch, or continue a resumed one."""
+        """Begin the next epoch, or continue a resumed one; one that gave nothing yet is begun again."""
+        if self._pass is not None and self._pass.num_handed_out == 0:
+            # A DataLoader may call iter() twice for one iteration, and read the second result only.
+            self._epoch = self._pass.epoch
+            self._resumption = _Resumption(self._pass.start, self._pass.weights)
         num_replicas, rank = self._find_replica()
         start = 0 if self._resumption is None else self._resumption.cursor
         weights = self._next_weights()
         length = self._num_left(start, num_replicas)
         positions = range(start + rank, start + rank + length * num_replicas, num_replicas)
-        chunks = self._chunks(weights.table, self._epoch, positions)
-        self._pass = _Pass(weights, self._epoch, start, num_replicas, length)
+        run = self._pass = _Pass(weights, self._epoch, start, num_replicas, length)
         self._epoch, self._resumption = self._epoch + 1, None
-        return self._pass.hand_out(chunks)
+        return chain.from_iterable(run.hand_out(self._chunks, positions))
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch of the next iteration; a resumed epoch is continued if it is this one.
@@ -312,12 +315,11 @@ class _Pass(Generic[Entry, Table]):
         """Count the entries that were asked for; the current chunk knows what it has left."""
         return self._num_listed - operator.length_hint(self._chunk)
 
-    def hand_out(self, chunks: Iterator[list[Entry]]) -> Iterator[Entry]:
-        """Yield the entries of all chunks, one chunk in memory at a time."""
-        return chain.from_iterable(self._begun(chunks))
-
-    def _begun(self, chunks: Iterator[list[Entry]]) -> Iterator[Iterator[Entry]]:
-        for chunk in chunks:
+    def hand_out(
+        self, draw: Callable[[Table, int, range], Iterator[list[Entry]]], positions: range
+    ) -> Iterator[Iterator[Entry]]:
+        """Draw when the first entry is asked for, and give the chunks on, one in memory at a time."""
+        for chunk in draw(self.weights.table, self.epoch, positions):
             self._chunk = iter(chunk)
             self._num_listed += len(chunk)
             yield self._chunk

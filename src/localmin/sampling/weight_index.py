@@ -151,10 +151,15 @@ class WeightIndex:
         Cost:
             Reads every block that holds a point once. Memory: a few MB beside the result.
         """
-        blocks = np.searchsorted(self.starts, points, side="right") - 1
-        begins = np.flatnonzero(np.diff(blocks, prepend=-1))
-        needed, bounds = blocks[begins], np.append(begins, len(points))
         items = np.empty(len(points), dtype=np.int64)
+        if len(points) == 0:
+            return items
+        # Blocks are looked up among the points, not points among the blocks: there are fewer of them.
+        low_block, high_block = np.searchsorted(self.starts, points[[0, -1]], side="right") - 1
+        bounds = np.searchsorted(points, self.starts[low_block : high_block + 2])
+        bounds[0], bounds[-1] = 0, len(points)
+        holding = np.flatnonzero(np.diff(bounds))
+        needed, bounds = low_block + holding, np.append(bounds[holding], len(points))
         for first in range(0, len(needed), _BLOCKS):
             some = needed[first : first + _BLOCKS]
             ends = self._ends(some)
