@@ -39,6 +39,7 @@ class SearchContext:
         class_prior: Whether one of the ten numbers is the exponent of a class prior.
         score_weights: Items' weights in the score.
         convolutional: Whether the task's network has convolutions.
+        has_opinion: Whether features are averaged with a second opinion.
     """
 
     task: Task
@@ -50,6 +51,7 @@ class SearchContext:
     class_prior: bool
     score_weights: ScoreWeights
     convolutional: bool
+    has_opinion: bool = False
 
     def stream(self, *parts: int) -> int:
         """Derive the seed of an independent purpose."""
@@ -63,6 +65,11 @@ class SearchContext:
     def folder(self) -> RunFolder:
         """The run folder."""
         return self.stages.folder
+
+    @property
+    def feature_share(self) -> float:
+        """Length of a feature run, in trainings."""
+        return self.settings.opinion_feature_share if self.has_opinion else self.settings.feature_share
 
     @property
     def model_seed(self) -> int:

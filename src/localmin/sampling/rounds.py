@@ -18,6 +18,7 @@ from localmin.sampling.feature_run import FeatureSource, run_features
 from localmin.sampling.feature_table import FeatureTable
 from localmin.sampling.forms import Form
 from localmin.sampling.policy import PolicySpace
+from localmin.sampling.second_opinion import average_tables, opinion_cost, second_opinion
 from localmin.sampling.settings import thinned_cuts
 from localmin.sampling.surrogate import SamplerProcess, embed
 from localmin.sampling.trial import TrialOutcome, TrialPlan, untried
@@ -137,7 +138,7 @@ def feature_stage(context: SearchContext, number: int, weights: Float[Tensor, " 
         table, trained = run_features(
             task,
             source=source,
-            epochs=context.epochs(settings.feature_share),
+            epochs=context.epochs(context.feature_share),
             seed=context.stream(number, 2),
             model_seed=context.model_seed,
             weights=weights,
@@ -145,10 +146,13 @@ def feature_stage(context: SearchContext, number: int, weights: Float[Tensor, " 
             checkpoint=context.folder.checkpoint(name),
             on_epoch=context.meter.whole_epoch,
         )
+        epochs = trained.num_draws / len(task.train)
+        if context.has_opinion:
+            opinion = second_opinion(task, seed=context.stream(0, 7), weights=weights)
+            table, epochs = average_tables(table, opinion), epochs + opinion_cost(task)
         tensors = {f"table.{key}": value for key, value in table.to_tensors().items()}
         if settings.proxy == "warm-start":
             tensors |= {f"model.{key}": value for key, value in trained.model.state_dict().items()}
-        epochs = trained.num_draws / len(task.train)
         return {"names": list(table.names), "source": table.source, "epochs": epochs}, tensors
 
     content, tensors = context.stages.once(name, compute)

@@ -33,6 +33,7 @@ from localmin.sampling.rounds import (
     run_round,
 )
 from localmin.sampling.run_files import write_run
+from localmin.sampling.second_opinion import applies_to
 from localmin.sampling.settings import SearchSettings, preset_settings
 from localmin.sampling.summary import summarize, write_summary
 from localmin.sampling.trial import ScoreWeights, TrialPlan, cross_fit_folds
@@ -143,7 +144,7 @@ def planned_epochs(context: SearchContext) -> float:
     trials = (settings.num_trials + prior_trials) * settings.trial_share * fold_share
     guards = {"halves": 2.0, "four-fifths": 3.2}.get(guard_kind(context), 0.0)
     arms = 2 + (oracle_weights(context) is not None)
-    return e * (settings.rounds * settings.feature_share + trials + guards + arms)
+    return e * (settings.rounds * context.feature_share + trials + guards + arms)
 
 
 def _context(
@@ -167,6 +168,7 @@ def _context(
         class_prior=prior,
         score_weights=ScoreWeights.for_task(task, mix),
         convolutional=has_convolutions(task),
+        has_opinion=settings.second_opinion == "auto" and applies_to(task),
     )
 
 
@@ -322,7 +324,7 @@ class _Search:
         trial = settings.trial_share * (
             _fold_share(self.context) * settings.num_folds if settings.proxy == "cross-fit" else 1.0
         )
-        planned = settings.feature_share + trial
+        planned = self.context.feature_share + trial
         return self.search_epochs / self.context.task.epochs + planned <= limit * (1 + 1e-9)
 
     def _best_cut(self, numbers: list[int]) -> Trial | None:

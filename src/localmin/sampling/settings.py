@@ -14,6 +14,7 @@ from localmin.sampling.transforms import TRANSFORMS, TransformKind
 __all__ = [
     "PRESETS",
     "GuardKind",
+    "OpinionKind",
     "Preset",
     "ProxyName",
     "SearchSettings",
@@ -24,6 +25,7 @@ __all__ = [
 Preset = Literal["standard", "quick", "paper"]
 ProxyName = Literal["cross-fit", "warm-start"]
 GuardKind = Literal["auto", "halves", "four-fifths", "none"]
+OpinionKind = Literal["auto", "none"]
 
 ALL_CUTS = (1.2, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
 FEW_CUTS = (1.2, 0.85, 0.7, 0.55, 0.4)
@@ -43,6 +45,9 @@ class SearchSettings:
         transform: ``"cdf"`` or ``"cgf"``.
         feature_source: How features are recorded in the first run.
         feature_share: Length of the feature run; with warm-start it is also the shared checkpoint's.
+        second_opinion: ``"auto"`` averages the features with those of a ridge regression on random patches
+            where the examples are images, see `localmin.sampling.second_opinion`; ``"none"`` does not.
+        opinion_feature_share: Length of the feature run where there is a second opinion.
         fold_share: Share of the examples a trial network is trained on; None chooses a quarter, or a
             half for convolutional networks.
         num_folds: Networks of a trial.
@@ -72,6 +77,8 @@ class SearchSettings:
     transform: TransformKind = "cdf"
     feature_source: FeatureSource = "epoch-mean"
     feature_share: float = 0.5
+    second_opinion: OpinionKind = "auto"
+    opinion_feature_share: float = 0.5
     fold_share: float | None = 0.5
     num_folds: int = 2
     trial_share: float = 0.5
@@ -96,6 +103,7 @@ class SearchSettings:
             ("feature source", self.feature_source, FEATURE_SOURCES),
             ("engine", self.engine, ENGINES),
             ("guard", self.guard, get_args(GuardKind)),
+            ("second opinion", self.second_opinion, get_args(OpinionKind)),
             ("proxy", self.proxy, get_args(ProxyName)),
         ):
             if value not in known:
@@ -118,7 +126,7 @@ class SearchSettings:
                 raise InputError(f"{name} must be at least {low}, got {getattr(self, name)}")
 
     def _check_shares(self) -> None:
-        for name in ("feature_share", "trial_share"):
+        for name in ("feature_share", "opinion_feature_share", "trial_share"):
             if not 0 < getattr(self, name) <= 10:
                 raise InputError(
                     f"{name} is relative to one training and lies in (0, 10], got {getattr(self, name)}"
@@ -244,6 +252,7 @@ PRESETS: dict[Preset, SearchSettings] = {
     "quick": SearchSettings(
         preset="quick",
         feature_source="step-mean",
+        opinion_feature_share=0.25,
         fold_share=None,
         num_folds=1,
         trial_share=1.0,
@@ -258,6 +267,7 @@ PRESETS: dict[Preset, SearchSettings] = {
         proxy="warm-start",
         transform="cgf",
         feature_source="checkpoint",
+        second_opinion="none",
         feature_share=0.25,
         trial_share=0.25,
         cuts=FEW_CUTS,
