@@ -120,7 +120,7 @@ def patch_features(images: Tensor, *, seed: int, num_filters: int = _NUM_FILTERS
     scale = float(images.double().abs().max()) or 1.0
     filters, offsets = _filters(_small(images[:2_000], scale), num_filters, seed)
     found = []
-    for batch in images.split(_BATCH):
+    for batch in torch.split(images, _BATCH):
         small = _small(batch, scale)
         found.append((_responses(small, filters, offsets) + _responses(small.flip(-1), filters, offsets)) / 2)
     return torch.cat(found)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -73,10 +75,10 @@ def confident_learning_weights(
         [northcutt2021], by its authors' library.
     """
     try:
-        from cleanlab.filter import find_label_issues
+        cleanlab_filter = import_module("cleanlab.filter")
     except ImportError as error:
         raise MissingDependencyError("confident learning needs cleanlab: pip install cleanlab") from error
-    wrong = find_label_issues(
+    wrong = cleanlab_filter.find_label_issues(
         labels.cpu().numpy(), probabilities.numpy(), filter_by="prune_by_noise_rate", n_jobs=1
     )
     return torch.from_numpy((~np.asarray(wrong, dtype=bool)).astype(np.float64))
