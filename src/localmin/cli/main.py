@@ -9,6 +9,7 @@ from importlib.metadata import version
 
 import typer
 
+from localmin.cli.compare import compare
 from localmin.cli.report import report
 from localmin.cli.reproduce import reproduce
 from localmin.cli.search import search
@@ -34,6 +35,7 @@ application = typer.Typer(
 application.command()(search)
 application.command()(train)
 application.command()(report)
+application.command()(compare)
 application.command()(reproduce)
 application.command()(selfcheck)
 

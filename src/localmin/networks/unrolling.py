@@ -64,6 +64,8 @@ def fold_chain(
 def _matrix_of(
     segment: Sequence[Part], shape: tuple[int, ...]
 ) -> tuple[Tensor, Tensor | None, tuple[int, ...]]:
+    if (layer := _single_linear(segment, shape)) is not None:
+        return layer
     num_inputs = prod(shape)
     probe = torch.zeros(1, *shape, dtype=torch.float64)
     steps = [_in_float64(part) for part in segment]
@@ -86,6 +88,21 @@ def _matrix_of(
     weight = torch.cat(columns).T.contiguous() if columns else torch.zeros(num_outputs, 0).double()
     bias = constant.flatten()
     return weight, (bias if _has_bias(segment) else None), tuple(constant.shape[1:])
+
+
+def _single_linear(
+    segment: Sequence[Part], shape: tuple[int, ...]
+) -> tuple[Tensor, Tensor | None, tuple[int, ...]] | None:
+    """Take one linear layer as it is, bit for bit, where it sees rows."""
+    linears = [part for part in segment if part.kind == "linear"]
+    sees_rows = len(shape) == 1 or (len(segment) > 0 and segment[0].kind == "flatten")
+    if len(linears) != 1 or not sees_rows or any(part.kind == "affine" for part in segment):
+        return None
+    weight, bias = linears[0].weight, linears[0].bias
+    if weight is None or weight.shape[1] != prod(shape):
+        return None
+    copy_of_bias = None if bias is None else bias.detach().clone()
+    return weight.detach().clone(), copy_of_bias, (weight.shape[0],)
 
 
 def _run(steps: Sequence[Callable[[Tensor], Tensor]], segment: Sequence[Part], x: Tensor) -> Tensor:

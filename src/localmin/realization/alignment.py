@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -15,6 +16,9 @@ from localmin.realization.neurons import as_network
 
 __all__ = ["Alignment", "align", "loss_along_path"]
 
+# A pass that gains less than this, relative to the distance, is the last one.
+_GAIN_RELATIVE = 1e-6
+
 
 @dataclass(frozen=True, eq=False)
 class Alignment:
@@ -25,7 +29,7 @@ class Alignment:
         permutations: For each hidden layer and each slot the neuron of the second network that went there.
         distance_before: Euclidean distance of all parameters of the two networks.
         distance_after: The same after the alignment. The smallest possible is not claimed.
-        num_rounds: Passes over the layers until nothing moved, or the limit.
+        num_rounds: Passes over the layers until one gained less than a millionth, or the limit.
     """
 
     network: ReLUNetwork
@@ -33,6 +37,15 @@ class Alignment:
     distance_before: float
     distance_after: float
     num_rounds: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Convert to plain lists and numbers, without the network."""
+        return {
+            "permutations": [order.tolist() for order in self.permutations],
+            "distance_before": self.distance_before,
+            "distance_after": self.distance_after,
+            "num_rounds": self.num_rounds,
+        }
 
 
 def align(
@@ -85,7 +98,7 @@ def align(
             columns = _match_layer(goal, moved, layer)
             permutations[layer] = permutations[layer][columns]
         previous, distance = distance, _distance(goal, moved)
-        is_moving = distance < previous * (1 - 1e-12)
+        is_moving = distance < previous * (1 - _GAIN_RELATIVE)
     weights = [rows[:, :-1].contiguous() for rows in moved]
     biases = [rows[:, -1].contiguous() for rows in moved]
     aligned = ReLUNetwork(weights, None if second.biases is None else biases)

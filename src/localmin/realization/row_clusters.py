@@ -89,6 +89,10 @@ def near_groups(units: Float[Tensor, "n d"], tolerance: float) -> tuple[int, flo
     order = torch.argsort(labels, stable=True)
     order = order[counts[labels[order]] > 1]
     rows, groups = units[order], labels[order]
-    # Neighbours in lexicographic order stand for all pairs: exact pairs would be quadratic in the group.
-    apart = torch.linalg.vector_norm(rows[1:] - rows[:-1], dim=1)[groups[1:] == groups[:-1]]
-    return int((counts > 1).sum()), float(apart.min())
+    # Neighbours in lexicographic order stand for all pairs: exact pairs would be quadratic in the group. A
+    # group is a chain in every coordinate, so most of its members may well be far apart.
+    apart = torch.linalg.vector_norm(rows[1:] - rows[:-1], dim=1)
+    is_near = (groups[1:] == groups[:-1]) & (apart <= _NEAR * tolerance)
+    if not is_near.any():
+        return 0, float("inf")
+    return len(torch.unique(groups[1:][is_near])), float(apart[is_near].min())

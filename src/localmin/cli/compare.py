@@ -1,0 +1,86 @@
+"""`localmin compare A B`: do two networks compute the same function, and how far apart are they?"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from localmin.cli import options
+
+__all__ = ["compare"]
+
+EXIT_NO = 1
+
+
+def compare(
+    a: Annotated[
+        Path,
+        typer.Argument(metavar="A", help="A run folder, or a checkpoint (.safetensors, .pt) with --data."),
+    ],
+    b: Annotated[Path, typer.Argument(metavar="B", help="Likewise.")],
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATA",
+            help="What checkpoints were trained on. Without it, .safetensors files are read as linear layers "
+            "with ReLUs between, in the order of their names.",
+        ),
+    ] = None,
+    label: options.Label = None,
+    model: options.Model = None,
+    image_size: options.ImageSize = None,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(metavar="T", help="Relative; default 256 roundings of the dtype; 0: exact."),
+    ] = None,
+    max_work: Annotated[
+        int, typer.Option(metavar="N", help="Most steps of the exact distance; beyond, bounds are given.")
+    ] = 100_000_000,
+    box: Annotated[
+        str | None,
+        typer.Option(metavar="LOW,HIGH", help="Bound the largest difference for inputs in this range too."),
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="SEED", help="Of the split and of sampled inputs.")] = 0,
+    threads: options.Threads = None,
+    out: options.Out = None,
+    as_json: options.Json = False,
+    debug: options.Debug = False,
+) -> int:
+    """Compare two trained networks: exit code 0 if they are the same function, 1 if that is not shown."""
+    del debug  # read by the program before commands are
+    from localmin.cli.session import use_threads
+    from localmin.cli.terminal_progress import stderr_console
+    from localmin.realization.trained_comparison import compare_trained, parse_box
+    from localmin.realization.trained_pairs import open_pair
+    from localmin.reports.comparison_page import render_comparison, write_comparison
+    from localmin.tasks.request import TaskRequest
+
+    use_threads(threads)
+    limits = parse_box(box)
+    request = None if data is None else TaskRequest(data, label=label, model=model, image_size=image_size)
+    pair = open_pair(a, b, request=request, seed=seed)
+    console = stderr_console()
+    result = compare_trained(
+        pair,
+        tolerance_relative=tolerance,
+        max_work=max_work,
+        box=limits,
+        seed=seed,
+        announce=lambda text: console.print(text, highlight=False),
+    )
+    page = None
+    if out is not None:
+        page = write_comparison(
+            out, result, names=(str(a), str(b)), command=" ".join(["localmin", *sys.argv[1:]])
+        )
+    if as_json:
+        print(json.dumps(result.to_dict(), allow_nan=False))
+    else:
+        render_comparison(result, names=(str(a), str(b)))
+        if page is not None:
+            print(f"report: {page}")
+    return 0 if result.comparison.equality.verdict == "equal" else EXIT_NO
