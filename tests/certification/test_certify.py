@@ -79,6 +79,17 @@ def test_what_the_budget_cannot_exclude_is_undecided() -> None:
     )
 
 
+@pytest.mark.parametrize("size", [20, 200])
+def test_negative_curvature_within_the_tolerance_does_not_count(size: int) -> None:
+    objective = quadratic(spread(size, -0.01))
+    assert certify(objective, curvature_tolerance=0.005).verdict == "strict-saddle"
+    found = certify(objective, curvature_tolerance=0.02)
+    assert found.verdict == "second-order-point"
+    assert -0.0101 < found.lower_bound <= -0.01
+    assert found.curvature == pytest.approx(-0.01)
+    assert found.recheck(objective).holds
+
+
 @pytest.mark.parametrize("max_hvps", [10, 11, 37, 100])
 def test_the_budget_is_kept(max_hvps: int) -> None:
     for size in (5, 30, 100, 500):

@@ -17,6 +17,13 @@ from localmin.certification.deep_linear import (
 )
 from localmin.certification.escape import Escape, SettledPoint, descend, escape, settle
 from localmin.certification.kinks import KinkReport, find_kinks
+from localmin.certification.pictures import (
+    certificate_figures,
+    line_chart,
+    plane_map,
+    settling_chart,
+    spectrum_chart,
+)
 from localmin.certification.slices import LineSlice, PlaneSlice, line_slice, plane_slice
 
 __all__ = [
@@ -33,6 +40,7 @@ __all__ = [
     "Recheck",
     "SettledPoint",
     "Verdict",
+    "certificate_figures",
     "certify",
     "classify_deep_linear",
     "construct_critical_point",
@@ -42,8 +50,12 @@ __all__ = [
     "escape",
     "escape_deep_linear",
     "find_kinks",
+    "line_chart",
     "line_slice",
     "optimality_gap",
+    "plane_map",
     "plane_slice",
     "settle",
+    "settling_chart",
+    "spectrum_chart",
 ]

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from localmin.errors import InputError, ShapeError
 from localmin.objective import Objective
+from localmin.tasks.storage import write_json
 
 __all__ = ["WITH_WAY_DOWN", "Certificate", "Method", "Recheck", "Verdict", "best_step"]
 
@@ -265,7 +266,7 @@ class Certificate:
         if self.witness is not None:
             save_file({"witness": self.witness.contiguous()}, folder / "witness.safetensors")
         path = folder / "certificate.json"
-        path.write_text(json.dumps(plain, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        write_json(path, plain)
         return path
 
     @classmethod

@@ -68,7 +68,8 @@ def certify(
         value_lower_bound: A number that the objective is known to be never below, such as 0 for a squared
             loss; where it is attained the verdict is "global-minimum".
         value_tolerance: Distance from that bound that counts as attained, absolute.
-        curvature_tolerance: Negative curvature, absolute, that "second-order-point" allows.
+        curvature_tolerance: Negative curvature, absolute, that does not count: with ``ε`` a
+            "second-order-point" has no curvature below ``-ε``, and a saddle must have some.
         failure_probability: For lower bounds by Lanczos.
         convex: Whether the objective is known to be convex; a critical point is then a global minimum.
         held_out: The same objective over other examples from the same population, standing at the same point.
@@ -191,7 +192,11 @@ def _from_curvature(
     # A part is kept for the Newton step that a minimum is checked with.
     budget = max(_SMALLEST_BUDGET, max_hvps - max_hvps // 20) if not _fits(objective, max_hvps) else max_hvps
     found = search_spectrum(
-        hessian, max_hvps=budget, failure_probability=failure_probability, generator=generator
+        hessian,
+        max_hvps=budget,
+        failure_probability=failure_probability,
+        generator=generator,
+        ignored=blank.curvature_tolerance,
     )
     certificate = replace(
         blank,
@@ -209,7 +214,10 @@ def _from_curvature(
     )
     piece = _piece(certificate)
     if found.status == "negative":
-        reason = f"curvature {found.curvature:.3g} is below the rounding margin -{found.margin:.2g}{piece}"
+        below = "" if certificate.curvature_tolerance == 0.0 else " and the tolerance"
+        reason = (
+            f"curvature {found.curvature:.3g} is below the rounding margin -{found.margin:.2g}{below}{piece}"
+        )
         return replace(certificate, verdict="strict-saddle", reason=reason)
     if found.status == "unreliable":
         reason = "Hessian-vector products contradict each other or are not finite: is the model stochastic?"

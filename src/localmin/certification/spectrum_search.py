@@ -42,8 +42,9 @@ class SpectrumSearch:
 
     Args:
         method: "lanczos" or "dense".
-        status: "negative": curvature below ``-margin`` was found. "bounded": none, and ``lower_bound`` says
-            what is excluded. "unreliable": products contradict each other, or are not finite.
+        status: "negative": curvature below ``-margin - ignored`` was found. "bounded": none, and
+            ``lower_bound`` says what is excluded. "unreliable": products contradict each other, or are not
+            finite.
         vector: Unit vector of the smallest curvature found, float64 on the CPU; None if there is none.
         curvature: ``vᵀ H v`` from a product of its own.
         largest: Largest eigenvalue found.
@@ -73,7 +74,12 @@ class SpectrumSearch:
 
 
 def search_spectrum(
-    hessian: HessianOperator, *, max_hvps: int, failure_probability: float, generator: torch.Generator
+    hessian: HessianOperator,
+    *,
+    max_hvps: int,
+    failure_probability: float,
+    generator: torch.Generator,
+    ignored: float = 0.0,
 ) -> SpectrumSearch:
     """Search for negative curvature; stop at the first direction that shows it, else bound what is left.
 
@@ -87,6 +93,7 @@ def search_spectrum(
         max_hvps: Budget of products, at least 10.
         failure_probability: Of the lower bound, over the random starts.
         generator: Source of the starts.
+        ignored: Negative curvature that does not count, at least 0.
 
     Returns:
         The finding.
@@ -102,17 +109,18 @@ def search_spectrum(
     size = hessian.shape[0]
     short = max(20, size // 5)
     if size <= _DENSE_AT_ONCE and size + _NUM_CHECKS <= max_hvps:
-        return _search_densely(hessian, generator)
+        return _search_densely(hessian, generator, ignored)
     if size <= _DENSE_SIZE and size + short + 2 * _NUM_CHECKS <= max_hvps:
-        found = _Lanczos(hessian, generator).search([short], failure_probability)
-        return found if found.status != "bounded" else _search_densely(hessian, generator)
+        found = _Lanczos(hessian, generator, ignored).search([short], failure_probability)
+        return found if found.status != "bounded" else _search_densely(hessian, generator, ignored)
     largest = min(size, max(2, _MAX_BASIS_BYTES // (8 * size)))
     total = max_hvps - _NUM_CHECKS
     shares = [total] if max_hvps < _BUDGET_FOR_TWO_STARTS else [total - total // 4, total // 4]
-    return _Lanczos(hessian, generator).search([min(largest, share) for share in shares], failure_probability)
+    lanczos_search = _Lanczos(hessian, generator, ignored)
+    return lanczos_search.search([min(largest, share) for share in shares], failure_probability)
 
 
-def _search_densely(hessian: HessianOperator, generator: torch.Generator) -> SpectrumSearch:
+def _search_densely(hessian: HessianOperator, generator: torch.Generator, ignored: float) -> SpectrumSearch:
     size = hessian.shape[0]
     matrix = hessian.dense().double().cpu()
     probe = normal_vector(size, generator)
@@ -128,7 +136,7 @@ def _search_densely(hessian: HessianOperator, generator: torch.Generator) -> Spe
     status: Literal["negative", "bounded", "unreliable"] = "bounded"
     if noise > _LARGEST_NOISE * scale:
         status = "unreliable"
-    elif curvature < -margin:
+    elif curvature < -margin - ignored:
         status = "negative"
     return SpectrumSearch(
         method="dense",
@@ -147,8 +155,9 @@ def _search_densely(hessian: HessianOperator, generator: torch.Generator) -> Spe
 class _Lanczos:
     """One search by Lanczos; it keeps what the starts have in common."""
 
-    def __init__(self, hessian: HessianOperator, generator: torch.Generator) -> None:
+    def __init__(self, hessian: HessianOperator, generator: torch.Generator, ignored: float) -> None:
         self.hessian = hessian
+        self.ignored = ignored
         self.generator = generator
         self.noise: float | None = None
         self.smallest, self.largest = math.inf, -math.inf
@@ -200,9 +209,10 @@ class _Lanczos:
             return False
         if self.num_unconfirmed == _NUM_UNCONFIRMED:
             return False
-        if not (smallest < -self._margin() and smallest < self.next_candidate):
+        threshold = -self._margin() - self.ignored
+        if not smallest < min(threshold, self.next_candidate):
             return False
-        if self._check(space) < -self._margin():
+        if self._check(space) < threshold:
             return True
         # Another product is worth it only for a value clearly below the one that was not confirmed.
         self.num_unconfirmed, self.next_candidate = self.num_unconfirmed + 1, 2.0 * smallest

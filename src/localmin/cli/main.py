@@ -9,6 +9,7 @@ from importlib.metadata import version
 
 import typer
 
+from localmin.cli.certify import certify
 from localmin.cli.compare import compare
 from localmin.cli.report import report
 from localmin.cli.reproduce import reproduce
@@ -34,6 +35,7 @@ application = typer.Typer(
 )
 application.command()(search)
 application.command()(train)
+application.command()(certify)
 application.command()(report)
 application.command()(compare)
 application.command()(reproduce)
