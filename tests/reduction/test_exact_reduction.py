@@ -284,7 +284,7 @@ def test_progress_is_told() -> None:
     [
         (nn.GELU(), "not positively homogeneous"),
         (nn.BatchNorm1d(4), "normalisation"),
-        (nn.Dropout(0.5), "model.eval"),
+        (nn.Dropout(0.5), "training mode"),
         (nn.Conv1d(1, 1, 1), "spatial position"),
         (nn.MultiheadAttention(4, 1), "skip connections"),
     ],

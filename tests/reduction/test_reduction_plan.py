@@ -11,6 +11,9 @@ def test_counts_are_those_of_the_reduction() -> None:
     assert tuple(layer.bound for layer in plan.layers) == result.bounds == (36, 15)
     assert plan.num_points == 8
     assert all(layer.can_shrink for layer in plan.layers)
+    assert [layer.needed for layer in plan.layers] == [8, 8]
+    vertex = plan_reduction(network, points, mode="vertex-c")
+    assert [layer.needed for layer in vertex.layers] == [21, 21]
     assert plan.memory_bytes == max(layer.memory_bytes for layer in plan.layers)
     assert plan.to_dict()["layers"][0]["width"] == 90
 

@@ -11,6 +11,7 @@ import typer
 
 from localmin.cli.certify import certify
 from localmin.cli.compare import compare
+from localmin.cli.reduce import reduce
 from localmin.cli.report import report
 from localmin.cli.reproduce import reproduce
 from localmin.cli.search import search
@@ -36,6 +37,7 @@ application = typer.Typer(
 application.command()(search)
 application.command()(train)
 application.command()(certify)
+application.command()(reduce)
 application.command()(report)
 application.command()(compare)
 application.command()(reproduce)

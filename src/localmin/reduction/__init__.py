@@ -30,6 +30,7 @@ from localmin.reduction.result import Recheck, Reduction, ReductionStep, replay
 from localmin.reduction.reweighting import Reweighting, reweight
 from localmin.reduction.ridge_refit import approximate_reduction
 from localmin.reduction.shallow import ShallowSolution, solve_shallow
+from localmin.reduction.trained_reduction import TrainedReduction, plan_trained, reduce_trained
 from localmin.reduction.truncated_ranks import truncated_rank_reduction
 from localmin.reduction.width_sweep import Plateau, plateau
 
@@ -62,6 +63,7 @@ __all__ = [
     "Selection",
     "ShallowSolution",
     "StrongestNeurons",
+    "TrainedReduction",
     "approximate_reduction",
     "attraction_repulsion",
     "bad_minimum_example",
@@ -74,11 +76,13 @@ __all__ = [
     "neuron_balance",
     "neuron_bounds",
     "plan_reduction",
+    "plan_trained",
     "plateau",
     "project",
     "recombine",
     "reduce",
     "reduce_block",
+    "reduce_trained",
     "replay",
     "representations",
     "reweight",

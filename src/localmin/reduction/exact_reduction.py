@@ -11,7 +11,13 @@ from torch import Tensor
 from localmin.errors import InputError
 from localmin.reduction.homogeneous_network import HomogeneousNetwork
 from localmin.reduction.model_reading import ModelT, read_model, read_points
-from localmin.reduction.rank_decisions import ExactMode, RankDecision, count_bounds, rank_decisions
+from localmin.reduction.rank_decisions import (
+    ExactMode,
+    RankDecision,
+    count_bounds,
+    needed_widths,
+    rank_decisions,
+)
 from localmin.reduction.reduction_steps import Progress, ReductionRun, ReductionSettings
 from localmin.reduction.result import Reduction
 
@@ -42,9 +48,10 @@ def reduce(
     have no bad local minima: they can have them at every width.
 
     Args:
-        model: `nn.Sequential` of linear layers with ReLU, leaky ReLU or nothing between, `ReLUNetwork` or
-            `DeepLinear`. Not modified. Biases count in the norm: if weight decay was off for them, the
-            norm below is not the penalty that was trained with.
+        model: A module that is a chain of linear layers with ReLU, leaky ReLU or nothing between (an
+            `nn.Sequential`, or a forward of your own), `ReLUNetwork` or `DeepLinear`. Not modified. Biases
+            count in the norm: if weight decay was off for them, the norm below is not the penalty that was
+            trained with.
         x: Points on which the outputs stay, shape ``(n, n_0)``; usually the training inputs.
         mode: "design": optimal re-weighting of the neurons, then vertices; fewest neurons and smallest norm.
             "vertex-b": keep the next pre-activations. "vertex-c": keep the covariance of the activations.
@@ -102,6 +109,7 @@ def reduce(
     change = float((after - outputs).abs().max())
     decisions = rank_decisions(original, points)
     bounds = count_bounds(original, points, mode)
+    needed = needed_widths(mode, bounds, decisions)
     losses: tuple[float | None, float | None] = (None, None)
     if loss is not None and penalty is not None:
         losses = (
@@ -127,7 +135,7 @@ def reduce(
         bounds=bounds,
         ranks=decisions,
         steps=tuple(run.steps),
-        remarks=tuple(_remarks(original, bounds, decisions, run.left_out, held_out is None)),
+        remarks=tuple(_remarks(original, mode, needed, decisions, run.left_out, held_out is None)),
         seconds=time.perf_counter() - started,
     )
 
@@ -152,7 +160,8 @@ def drift(
 
 def _remarks(
     network: HomogeneousNetwork,
-    bounds: tuple[int, ...],
+    mode: ExactMode,
+    needed: tuple[int, ...],
     decisions: tuple[RankDecision, ...],
     left_out: list[str],
     no_held_out: bool,
@@ -161,14 +170,14 @@ def _remarks(
     if no_held_out:
         remarks.append("drift off the points was not measured: no held-out points were given")
     full = [
-        f"layer {layer} ({width} neurons, bound {bound})"
-        for layer, (width, bound) in enumerate(zip(network.widths[1:-1], bounds, strict=True), start=1)
-        if width <= bound
+        f"layer {layer} ({width} neurons, {need} needed)"
+        for layer, (width, need) in enumerate(zip(network.widths[1:-1], needed, strict=True), start=1)
+        if width <= need
     ]
     if full:
         remarks.append(
-            f"not wider than what so many points can need: {', '.join(full)}; there only dead, parallel or "
-            "dependent neurons go exactly. Fewer points or an approximate mode go further"
+            f"not wider than what so many points need in mode {mode!r}: {', '.join(full)}; there only dead, "
+            "parallel or dependent neurons can go exactly. Fewer points or an approximate mode go further"
         )
     remarks += [f"left out: {text}" for text in left_out]
     remarks += [

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from localmin.errors import InputError, ShapeError
 from localmin.networks import DeepLinear, ReLUNetwork
+from localmin.networks.parts import Part, chain_of_parts
 from localmin.reduction.homogeneous_network import HomogeneousNetwork
 from localmin.reduction.layer_sizes import resize
 
@@ -19,7 +20,7 @@ __all__ = ["ModelReading", "ModelT", "read_model", "read_points"]
 
 _HOMOGENEITY = (
     "exact reduction needs activations with sigma(c z) = c sigma(z) for c > 0, nothing else between layers: "
-    "nn.Linear with nn.ReLU, nn.LeakyReLU or nn.Identity in an nn.Sequential"
+    "nn.Linear with nn.ReLU, nn.LeakyReLU or nn.Identity, one after the other"
 )
 
 
@@ -46,12 +47,12 @@ def read_model(model: ModelT) -> ModelReading[ModelT]:
     """Read a model as a `HomogeneousNetwork`.
 
     Args:
-        model: `nn.Sequential` (nested ones too) of `nn.Linear` with `nn.ReLU`, `nn.LeakyReLU` or nothing
-            between, one `nn.Flatten()` in front if wanted; a `ReLUNetwork`; a `DeepLinear`; or a
-            `HomogeneousNetwork` (rebuilt in float64). It is not modified.
+        model: A module whose forward is a chain of `nn.Linear` with `nn.ReLU` (also as a function),
+            `nn.LeakyReLU` or nothing between, one flattening in front if wanted; a `ReLUNetwork`; a
+            `DeepLinear`; or a `HomogeneousNetwork` (rebuilt in float64). It is not modified.
 
     Returns:
-        The reading. An `nn.Sequential` is rebuilt as a copy with the same names in its state dict.
+        The reading. A module is rebuilt as a copy with the same names in its state dict.
 
     Raises:
         InputError: If the model holds anything else; the message names the module and the reason.
@@ -69,8 +70,7 @@ def read_model(model: ModelT) -> ModelReading[ModelT]:
         exact = replace(model, weights=_exact(model.weights), biases=_exact(model.biases))
         return cast(ModelReading[ModelT], ModelReading(exact, lambda new: new))
     raise InputError(
-        f"expected an nn.Sequential, a ReLUNetwork or a DeepLinear, got {type(model).__name__}; "
-        f"{_HOMOGENEITY}"
+        f"expected an nn.Module, a ReLUNetwork or a DeepLinear, got {type(model).__name__}; {_HOMOGENEITY}"
     )
 
 
@@ -125,24 +125,19 @@ def _read_data(model: ReLUNetwork | DeepLinear) -> ModelReading[Any]:
 
 
 def _read_module(model: nn.Module) -> ModelReading[nn.Module]:
-    parts = list(_flat_parts(model, ""))
     linears: list[tuple[str, nn.Linear]] = []
     slopes: list[float | None] = []
     flattens = False
-    for name, part in parts:
-        if part._forward_hooks or part._forward_pre_hooks:
-            raise InputError(f"{_describe(name, part)} carries forward hooks; remove them first")
-        if type(part) is nn.Linear:
-            linears.append((name, part))
+    for part in chain_of_parts(model):
+        if part.kind == "linear" and isinstance(part.module, nn.Linear):
+            linears.append((part.name, part.module))
             slopes.append(None)
-        elif type(part) is nn.Flatten and (part.start_dim, part.end_dim) == (1, -1) and not linears:
+        elif part.kind == "flatten" and not linears:
             flattens = True
-        else:
-            slope = _slope_of(name, part)
-            if slope is None:
-                continue
+        elif part.kind != "nothing":
+            slope = _slope_of(part)
             if not linears or slopes[-1] is not None:
-                raise InputError(f"{_describe(name, part)} must follow a linear layer; {_HOMOGENEITY}")
+                raise InputError(f"{part} must follow a linear layer; {_HOMOGENEITY}")
             slopes[-1] = slope
     _check_layers(linears, slopes)
     network = HomogeneousNetwork(
@@ -173,44 +168,36 @@ def _check_layers(linears: list[tuple[str, nn.Linear]], slopes: list[float | Non
             )
 
 
-def _slope_of(name: str, part: nn.Module) -> float | None:
-    # None: the module does nothing at all.
-    if type(part) is nn.ReLU:
+def _slope_of(part: Part) -> float:
+    if part.kind == "relu":
         return 0.0
-    if type(part) is nn.LeakyReLU:
-        return float(part.negative_slope)
-    if type(part) is nn.Identity:
-        return None
-    if type(part) is nn.Dropout:
-        if part.training and part.p > 0:
-            raise InputError(f"{_describe(name, part)} is active; call model.eval() before reducing")
-        return None
-    kind = type(part).__name__
+    if type(part.module) is nn.LeakyReLU:
+        _refuse_hooks(part)
+        return float(part.module.negative_slope)
+    kind = part.type_name
     if "Norm" in kind:
         reason = "normalisation makes a neuron's output depend on the others or on statistics; fold it first"
     elif "Conv" in kind:
-        reason = "each spatial position would act as a further data point, so exactness is out of reach"
+        reason = (
+            "each spatial position would act as a further data point, so exactness is out of reach; "
+            "localmin.reduction.reduce_convolution does it approximately"
+        )
     elif kind in {"GELU", "SiLU", "Tanh", "Sigmoid", "ELU", "Softplus", "Mish", "SELU", "CELU", "Hardswish"}:
         reason = "its activation is not positively homogeneous, so neurons cannot be rescaled"
     else:
-        reason = "what it computes cannot be read from its weights (skip connections, attention and the like)"
+        reason = part.advice or (
+            "what it computes cannot be read from its weights (skip connections, attention and the like)"
+        )
     raise InputError(
-        f"{_describe(name, part)}: {reason}; {_HOMOGENEITY}. Inside a larger model, take out the plain block "
-        "and use localmin.reduction.reduce_block on its recorded activations"
+        f"{part}: {reason}; {_HOMOGENEITY}. Inside a larger model, take out the plain block and use "
+        "localmin.reduction.reduce_block on its recorded activations"
     )
 
 
-def _flat_parts(module: nn.Module, name: str) -> list[tuple[str, nn.Module]]:
-    # A subclass that only fills a Sequential is read like one; a forward of its own is refused later.
-    if not (isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward):
-        return [(name, module)]
-    if module._forward_hooks or module._forward_pre_hooks:
-        raise InputError(f"{_describe(name, module)} carries forward hooks; remove them first")
-    parts: list[tuple[str, nn.Module]] = []
-    for child_name, child in module._modules.items():
-        if child is not None:
-            parts += _flat_parts(child, f"{name}.{child_name}" if name else child_name)
-    return parts
+def _refuse_hooks(part: Part) -> None:
+    module = part.module
+    if module is not None and (module._forward_hooks or module._forward_pre_hooks):
+        raise InputError(f"{part} carries forward hooks; remove them first")
 
 
 def _rebuild_module(model: nn.Module, names: list[str], network: HomogeneousNetwork) -> nn.Module:
@@ -223,7 +210,3 @@ def _rebuild_module(model: nn.Module, names: list[str], network: HomogeneousNetw
             linear.bias = nn.Parameter(bias.to(linear.bias), requires_grad=linear.bias.requires_grad)
         resize(linear)
     return rebuilt
-
-
-def _describe(name: str, part: nn.Module) -> str:
-    return f"module '{name}' ({type(part).__name__})" if name else f"the model ({type(part).__name__})"

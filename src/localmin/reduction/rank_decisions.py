@@ -10,7 +10,7 @@ from torch import Tensor
 from localmin.reduction.homogeneous_network import HomogeneousNetwork
 from localmin.reduction.projection import RANK_TOLERANCE_RELATIVE
 
-__all__ = ["ExactMode", "RankDecision", "count_bounds", "decide_rank", "rank_decisions"]
+__all__ = ["ExactMode", "RankDecision", "count_bounds", "decide_rank", "needed_widths", "rank_decisions"]
 
 ExactMode = Literal["design", "vertex-b", "vertex-c", "pair"]
 
@@ -123,3 +123,24 @@ def count_bounds(
         else:
             found.append(above * rank - above * (above - 1) // 2)
     return tuple(found)
+
+
+def needed_widths(
+    mode: ExactMode, bounds: tuple[int, ...], decisions: tuple[RankDecision, ...]
+) -> tuple[int, ...]:
+    """Say above which width a layer has superfluous neurons whatever the weights are.
+
+    A vertex step can empty neurons above the bound. A design can trade neurons as soon as there are more of
+    them than the outputs need, which is the rank of the activations.
+
+    Args:
+        mode: Mode of the reduction.
+        bounds: From `count_bounds`.
+        decisions: From `rank_decisions`.
+
+    Returns:
+        One width for each hidden layer.
+    """
+    if mode != "design":
+        return bounds
+    return tuple(min(bound, decision.rank) for bound, decision in zip(bounds, decisions[1:], strict=True))

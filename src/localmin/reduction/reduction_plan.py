@@ -9,7 +9,7 @@ from torch import Tensor
 
 from localmin.reduction.homogeneous_network import HomogeneousNetwork
 from localmin.reduction.model_reading import ModelT, read_model, read_points
-from localmin.reduction.rank_decisions import ExactMode, count_bounds
+from localmin.reduction.rank_decisions import ExactMode, count_bounds, needed_widths, rank_decisions
 
 __all__ = ["LayerPlan", "ReductionPlan", "plan_reduction", "vertex_memory_bytes"]
 
@@ -25,13 +25,16 @@ class LayerPlan:
         layer: Number of the hidden layer.
         width: Its neurons.
         bound: Neurons that stay at most; the rows of the vertex problem.
-        can_shrink: Whether the width is above the bound. Otherwise only dead or dependent neurons go.
+        needed: Width from which on neurons are superfluous whatever the weights are: the bound, and for
+            "design" the rank of the activations.
+        can_shrink: Whether the layer is wider than that. Otherwise only dead or dependent neurons go.
         memory_bytes: What the vertex step takes.
     """
 
     layer: int
     width: int
     bound: int
+    needed: int
     can_shrink: bool
     memory_bytes: int
 
@@ -106,11 +109,12 @@ def planned(network: HomogeneousNetwork, points: Float[Tensor, "n inputs"], mode
     Returns:
         The plan.
     """
+    bounds = count_bounds(network, points, mode)
+    needed = needed_widths(mode, bounds, rank_decisions(network, points))
     layers = []
-    for layer, bound in enumerate(count_bounds(network, points, mode), start=1):
+    for layer, (bound, need) in enumerate(zip(bounds, needed, strict=True), start=1):
         width = network.widths[layer]
-        memory = vertex_memory_bytes(bound, width)
-        layers.append(LayerPlan(layer, width, bound, width > bound, memory))
+        layers.append(LayerPlan(layer, width, bound, need, width > need, vertex_memory_bytes(bound, width)))
     largest = max((layer.memory_bytes for layer in layers), default=0)
     return ReductionPlan(mode, len(points), tuple(layers), largest)
 
