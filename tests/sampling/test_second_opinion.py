@@ -3,15 +3,18 @@
 import pytest
 import torch
 
+from localmin.sampling import search
 from localmin.sampling.feature_table import FeatureTable
 from localmin.sampling.second_opinion import (
     applies_to,
     average_tables,
+    has_opinion,
     leave_one_out_predictions,
     opinion_cost,
     patch_features,
     second_opinion,
 )
+from localmin.sampling.transfer import train_run
 from localmin.tasks import Examples, Recipe, Task, digits
 from localmin.tasks.models import build_cnn
 from localmin.tasks.noisy_task import add_noise
@@ -120,3 +123,18 @@ def test_average_of_tables() -> None:
     table = average_tables(first, second)
     assert table.values.flatten().tolist() == [0.5, 0.5]
     assert table.predictions.tolist() == [1, 0]
+
+
+def test_a_transferred_policy_gets_the_opinion_it_was_found_with() -> None:
+    task = striped_task(90)
+    result = search(task, preset="quick", trials=2, seed=0)
+    assert has_opinion(result.candidate.origin)
+    with_opinion = train_run(task, policy=result.candidate, seed=0)
+    assert with_opinion.feature_epochs == pytest.approx(1 + opinion_cost(task))
+    # Half a training for the network's features, a quarter beside an opinion: both are one epoch of two.
+    assert result.cost.search_epochs > 1 + opinion_cost(task)
+
+
+def test_none_leaves_the_opinion_out() -> None:
+    result = search(striped_task(90), preset="quick", trials=2, seed=0, second_opinion="none")
+    assert not has_opinion(result.candidate.origin)

@@ -47,7 +47,10 @@ def test_what_is_left_out_is_filled_in() -> None:
         ({"metric": "f1"}, "unknown metric 'f1'"),
         ({"num_classes": 1}, "at least two"),
         ({"test": examples([])}, "test part of toy is empty"),
-        ({"validation": examples([0, 3])}, "row 1 in the validation part of toy has label 3; labels must be 0 to 2"),
+        (
+            {"validation": examples([0, 3])},
+            "row 1 in the validation part of toy has label 3; labels must be 0 to 2",
+        ),
         ({"train": examples([0, -1])}, "row 1 in the train part of toy has label -1"),
         ({"train": examples([1, 1, 1])}, "a single class"),
         ({"test": examples([0], width=4)}, r"test part of toy has inputs of shape \(4,\)"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -37,12 +38,17 @@ def search(
     form: options.Form = None,
     transform: Annotated[str | None, typer.Option(metavar="NAME", help="cdf or cgf.")] = None,
     engine: Annotated[
-        str | None, typer.Option(metavar="NAME", help="sampler-process, optuna-gp, tpe or random.")
+        str | None,
+        typer.Option(metavar="NAME", help="sampler-process, optuna-gp, tpe, random or policy-gradient."),
     ] = None,
     guard: Annotated[
         str | None, typer.Option(metavar="NAME", help="auto, halves, four-fifths or none.")
     ] = None,
     trials: Annotated[int | None, typer.Option(metavar="K", help="Trials in all, uniform included.")] = None,
+    start: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="POLICY", help="Try this policy of an earlier search too; may be repeated."),
+    ] = None,
     rounds: Annotated[int | None, typer.Option(metavar="R", help="Rounds; features are new in each.")] = None,
     device: options.Device = "cpu",
     threads: options.Threads = None,
@@ -58,12 +64,14 @@ def search(
     from localmin.cli.terminal_progress import TerminalProgress, stderr_console
     from localmin.sampling.seeds import search_seeds
     from localmin.sampling.settings import preset_settings
+    from localmin.sampling.starts import with_starts
     from localmin.tasks.request import TaskRequest
 
     chosen_seeds = options.parse_seeds(seeds)
     settings = preset_settings(
         preset, form=form, transform=transform, engine=engine, guard=guard, trials=trials, rounds=rounds
     )
+    settings = with_starts(settings, start or [])
     use_threads(threads)
     console = stderr_console()
     request = TaskRequest(

@@ -13,6 +13,7 @@ from localmin.sampling.result import SearchResult
 from localmin.sampling.search import search
 from localmin.sampling.seeds import search_seeds
 from localmin.sampling.settings import PRESETS, SearchSettings, preset_settings
+from localmin.sampling.starts import with_starts
 from localmin.sampling.stored import StoredRun, load_result
 from localmin.sampling.transfer import train
 from localmin.sampling.transforms import Transform, fit_transform
@@ -41,4 +42,5 @@ __all__ = [
     "search",
     "search_seeds",
     "train",
+    "with_starts",
 ]

@@ -29,7 +29,7 @@ from localmin.tasks.training import Start
 
 __all__ = ["Candidate", "FeatureStage", "RoundState", "Trial", "feature_stage", "pick_top", "run_round"]
 
-TrialKind = Literal["uniform", "cut", "class-prior", "search"]
+TrialKind = Literal["uniform", "cut", "class-prior", "carried", "search"]
 
 _MAX_EMBEDDED = 4_096
 _BO_MIN_EFFECTIVE_SHARE = 0.1
@@ -43,7 +43,8 @@ class Trial:
     Args:
         number: From 0; 0 is always uniform.
         round: From 1.
-        kind: ``"uniform"``, ``"cut"``, ``"class-prior"`` or ``"search"``.
+        kind: ``"uniform"``, ``"cut"``, ``"class-prior"``, ``"carried"`` (from an earlier task) or
+            ``"search"``.
         z: The ten numbers.
         score: Higher is better; 0 for a failed trial.
         standard_error: Of the score, over items.
@@ -289,9 +290,11 @@ def _design(
     if best_before is not None:
         cuts = nearest_cuts(settings.cuts, best_before.cut, settings.refresh_cuts)
         return [Candidate(form.cut(cut, prior=prior), "cut", cut) for cut in cuts[:limit]]
-    count = len(settings.cuts) if limit is None else min(limit, len(settings.cuts))
-    uniform, *others = thinned_cuts(settings.cuts, count)
-    design = [Candidate(form.cut(uniform), "uniform", uniform)]
+    # What has served on another task is worth a trial before the cuts are.
+    carried = [Candidate(torch.tensor(z, dtype=torch.float64), "carried") for z in settings.starts]
+    room = len(settings.cuts) if limit is None else max(1, limit - len(carried))
+    uniform, *others = thinned_cuts(settings.cuts, min(room, len(settings.cuts)))
+    design = [Candidate(form.cut(uniform), "uniform", uniform), *carried]
     design += [Candidate(form.cut(cut), "cut", cut) for cut in others]
     if form.has_prior:
         design += [Candidate(form.cut(uniform, prior=value), "class-prior") for value in _PRIOR_DESIGN]

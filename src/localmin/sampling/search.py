@@ -188,6 +188,11 @@ class _Search:
         self.state = RoundState([], [], [])
         name = self.settings.form_for(context.task.num_classes)
         self.form = get_form(name, class_prior=context.class_prior)
+        if self.settings.starts and self.form.has_prior:
+            raise InputError(
+                "policies of earlier tasks (starts) have no class prior, and the classes of this task are "
+                "unequal; search without them"
+            )
         path = context.folder.path
         self.log = TrialLog(
             None if path is None else path / "trials.log",

@@ -12,6 +12,7 @@ rectified halves of each response, averaged over a coarse grid; no label is used
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int64
@@ -25,6 +26,7 @@ from localmin.tasks.task import Task
 __all__ = [
     "applies_to",
     "average_tables",
+    "has_opinion",
     "leave_one_out_predictions",
     "opinion_cost",
     "patch_features",
@@ -33,6 +35,7 @@ __all__ = [
 
 MIN_PIXELS, MAX_PIXELS = 12, 32
 MAX_EXAMPLES = 100_000
+_PHRASE = "a second opinion"
 _NUM_FILTERS, _PATCH, _GRID = 100, 6, 3
 _BATCH = 50
 _CONTRAST = 1e-4  # added to the variance of a patch, for pixels in [0, 1]
@@ -97,8 +100,13 @@ def average_tables(network: FeatureTable, opinion: FeatureTable) -> FeatureTable
         (network.values + opinion.values) / 2,
         (network.gradient + opinion.gradient) / 2,
         opinion.predictions,
-        f"{network.source}, averaged with a second opinion: {opinion.source}",
+        f"{network.source}, averaged with {_PHRASE}: {opinion.source}",
     )
+
+
+def has_opinion(origin: dict[str, Any]) -> bool:
+    """Tell from a policy's origin whether its features were averaged with a second opinion."""
+    return _PHRASE in str(origin.get("feature_source", ""))
 
 
 def patch_features(images: Tensor, *, seed: int, num_filters: int = _NUM_FILTERS) -> Float[Tensor, "n d"]:

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 from localmin.errors import InputError
 from localmin.sampling.engines.protocol import ENGINES, EngineName
 from localmin.sampling.feature_run import FEATURE_SOURCES, FeatureSource
-from localmin.sampling.forms import FORMS, FormName
+from localmin.sampling.forms import FORMS, NUM_PARAMETERS, FormName
 from localmin.sampling.transforms import TRANSFORMS, TransformKind
 
 __all__ = [
@@ -53,6 +53,8 @@ class SearchSettings:
         num_folds: Networks of a trial.
         trial_share: Length of a trial, in passes over its fold relative to the epochs of a training.
         cuts: Quantile cuts of the initial design; the first is uniform.
+        starts: Numbers ``z`` of policies found on earlier tasks, tried right after uniform; of the form
+            that is searched, without a class prior. They come on top of ``trials``.
         steps: Trials of Bayesian optimisation in each round.
         last_steps: More of them in the last round.
         batch: Proposals made at once.
@@ -83,6 +85,7 @@ class SearchSettings:
     num_folds: int = 2
     trial_share: float = 0.5
     cuts: tuple[float, ...] = ALL_CUTS
+    starts: tuple[tuple[float, ...], ...] = ()
     steps: int = 4
     last_steps: int = 0
     batch: int = 2
@@ -143,6 +146,9 @@ class SearchSettings:
             raise InputError(f"max_cost must be positive, got {self.max_cost}")
 
     def _check_cuts(self) -> None:
+        for z in self.starts:
+            if len(z) != NUM_PARAMETERS or not all(0 <= value <= 1 for value in z):
+                raise InputError(f"a start has {NUM_PARAMETERS} numbers in [0, 1], got {list(z)}")
         if not self.cuts or self.cuts[0] <= 1:
             raise InputError(
                 "the first cut of the design must be uniform (above 1): it is what others must beat"
@@ -153,7 +159,7 @@ class SearchSettings:
     @property
     def num_trials(self) -> int:
         """Count the trials of all rounds, without those of a class prior."""
-        return self.num_cuts + self.rounds * self.steps + self.last_steps
+        return self.num_cuts + len(self.starts) + self.rounds * self.steps + self.last_steps
 
     @property
     def num_cuts(self) -> int:

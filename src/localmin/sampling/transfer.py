@@ -17,6 +17,13 @@ from localmin.errors import InputError
 from localmin.sampling.feature_run import run_features
 from localmin.sampling.policy import Policy
 from localmin.sampling.progress import EpochMeter, SearchProgress, Silent
+from localmin.sampling.second_opinion import (
+    applies_to,
+    average_tables,
+    has_opinion,
+    opinion_cost,
+    second_opinion,
+)
 from localmin.sampling.weight_table import effective_sample_size, validate_weights
 from localmin.sampling.weighted_draw import epoch_draw
 from localmin.tasks.prediction import score_parts
@@ -189,11 +196,14 @@ def _train(
 ) -> TrainResult:
     meter = EpochMeter(progress, len(task.train))
     feature_epochs = max(1, round(_FEATURE_SHARE * task.epochs)) if policy is not None else 0
+    spent = 0.0
     progress.begin(task.epochs + feature_epochs)
     try:
         if policy is not None:
             progress.stage("features")
-            weights = _policy_weights(task, policy, transfer, feature_epochs, seed, folder, device, meter)
+            weights, spent = _policy_weights(
+                task, policy, transfer, feature_epochs, seed, folder, device, meter
+            )
         if weights is not None:
             check_support(weights, task.recipe.batch_size)
         progress.stage("training")
@@ -229,7 +239,7 @@ def _train(
         tuple(math.nan if loss is None else loss for loss in content["losses"]),
         weights,
         content["scores"],
-        float(feature_epochs),
+        spent,
         content["epochs"],
         content["num_steps"],
         content["diverged"],
@@ -245,7 +255,9 @@ def _policy_weights(
     folder: RunFolder,
     device: torch.device,
     meter: EpochMeter,
-) -> Float[Tensor, " n"]:
+) -> tuple[Float[Tensor, " n"], float]:
+    """Compute features as the policy's search did, and from them weights; give their cost in epochs too."""
+
     def compute() -> Stage:
         table, _ = run_features(
             task,
@@ -257,12 +269,17 @@ def _policy_weights(
             checkpoint=folder.checkpoint("features"),
             on_epoch=meter.whole_epoch,
         )
+        spent = float(epochs)
+        if has_opinion(policy.origin) and applies_to(task):
+            opinion = second_opinion(task, seed=mix_seed(seed, 0, 7))
+            table, spent = average_tables(table, opinion), spent + opinion_cost(task)
         found = policy.weights(
             table, task.train_groups, num_classes=task.num_groups, refit=transfer == "recompute"
         )
-        return {}, {"weights": found}
+        return {"epochs": spent}, {"weights": found}
 
-    return folder.once("features", compute)[1]["weights"]
+    content, arrays = folder.once("features", compute)
+    return arrays["weights"], content["epochs"]
 
 
 def _digest(content: bytes) -> str:

@@ -13,7 +13,13 @@ from localmin.reports.quantities import percent
 
 __all__ = ["best_so_far", "search_figure"]
 
-_KIND_WORDS = {"uniform": "uniform", "cut": "cuts", "class-prior": "class prior", "search": "search"}
+_KIND_WORDS = {
+    "uniform": "uniform",
+    "cut": "cuts",
+    "class-prior": "class prior",
+    "carried": "carried over",
+    "search": "search",
+}
 _TOP = 44
 
 

@@ -13,8 +13,8 @@ from localmin.sampling.policy import PolicySpace
 
 __all__ = ["ENGINES", "EngineName", "Observation", "SearchEngine"]
 
-EngineName = Literal["sampler-process", "optuna-gp", "tpe", "random"]
-ENGINES: tuple[EngineName, ...] = ("sampler-process", "optuna-gp", "tpe", "random")
+EngineName = Literal["sampler-process", "optuna-gp", "tpe", "random", "policy-gradient"]
+ENGINES: tuple[EngineName, ...] = ("sampler-process", "optuna-gp", "tpe", "random", "policy-gradient")
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from localmin.errors import InputError
 from localmin.sampling.engines.optuna_engine import OptunaEngine
+from localmin.sampling.engines.policy_gradient import PolicyGradientEngine
 from localmin.sampling.engines.protocol import ENGINES, SearchEngine
 from localmin.sampling.engines.random_engine import RandomEngine
 from localmin.sampling.engines.sampler_process_engine import SamplerProcessEngine
@@ -33,4 +34,6 @@ def make_engine(name: str, *, seed: int, min_effective: float = 0.1) -> SearchEn
         return OptunaEngine(sampler="tpe", seed=seed)
     if name == "random":
         return RandomEngine(seed=seed)
+    if name == "policy-gradient":
+        return PolicyGradientEngine(seed=seed)
     raise InputError(f"unknown engine {name!r}; choose one of {', '.join(ENGINES)}")
