@@ -32,7 +32,16 @@ def test_fewer_neurons_than_needed_stay_above_the_minimum() -> None:
     example = bipartite_example(4)
     losses = [
         min(
-            train_regularized(example.x, example.y, [width], 0.05, seed=seed, bias=False)[1]
+            train_regularized(
+                example.x,
+                example.y,
+                [width],
+                0.05,
+                seed=seed,
+                bias=False,
+                num_adam_steps=400,
+                max_lbfgs_steps=300,
+            )[1]
             for seed in range(4)
         )
         for width in (1, 2, 8)

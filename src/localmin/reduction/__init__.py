@@ -20,6 +20,7 @@ from localmin.reduction.layer_representations import LayerRepresentation, Repres
 from localmin.reduction.linear_network import minimal_linear_network
 from localmin.reduction.neuron_search import NeuronSearch, StrongestNeurons
 from localmin.reduction.neuron_selection import Selection
+from localmin.reduction.pictures import layer_pictures
 from localmin.reduction.projection import Projection, balance, project
 from localmin.reduction.rank_decisions import ExactMode, RankDecision
 from localmin.reduction.reduced_files import load_reduced
@@ -71,6 +72,7 @@ __all__ = [
     "bipartite_example",
     "certificate",
     "coreset_reduction",
+    "layer_pictures",
     "load_reduced",
     "minimal_linear_network",
     "neuron_balance",

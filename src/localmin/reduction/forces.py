@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from localmin.errors import InputError
 from localmin.reduction.homogeneous_network import HomogeneousNetwork
 from localmin.reduction.layer_representations import LayerRepresentation, representations
 from localmin.reduction.model_reading import ModelT, read_model
@@ -34,7 +35,9 @@ class LayerForces:
     repulsion: Float[Tensor, "n width"]
 
 
-def attraction_repulsion(model: ModelT, x: Float[Tensor, "n inputs"]) -> tuple[LayerForces, ...]:
+def attraction_repulsion(
+    model: ModelT, x: Float[Tensor, "n inputs"], *, smoothing_relative: float = 0.0
+) -> tuple[LayerForces, ...]:
     """Compute the two opposing gradients on every hidden representation.
 
     At a stationary point of the regularised loss they cancel on the span of the layer below, as far as moves
@@ -45,9 +48,15 @@ def attraction_repulsion(model: ModelT, x: Float[Tensor, "n inputs"]) -> tuple[L
     Args:
         model: As in `read_model`.
         x: Points, shape ``(n, n_0)``.
+        smoothing_relative: Tikhonov's smoothing of the inverses, ``(K + s k_max)^-1`` with k_max the largest
+            eigenvalue of K: for pictures, where directions that hardly exist would dominate. 0 gives the
+            gradients themselves.
 
     Returns:
         One entry for each hidden layer, first layer first.
+
+    Raises:
+        InputError: If the smoothing is negative.
 
     Source:
         Jacot et al. 2022, attraction and repulsion; gradient formulas derived here:
@@ -64,16 +73,23 @@ def attraction_repulsion(model: ModelT, x: Float[Tensor, "n inputs"]) -> tuple[L
         >>> forces.attraction.item(), forces.repulsion.item()
         (4.0, -4.0)
     """
+    if smoothing_relative < 0:
+        raise InputError(f"expected a smoothing of at least 0, got {smoothing_relative}")
     network = read_model(model).network
     layers = representations(model, x).layers
-    return tuple(_forces(network, layers, layer) for layer in range(1, network.depth))
+    return tuple(_forces(network, layers, layer, smoothing_relative) for layer in range(1, network.depth))
 
 
-def _forces(network: HomogeneousNetwork, layers: tuple[LayerRepresentation, ...], layer: int) -> LayerForces:
+def _forces(
+    network: HomogeneousNetwork,
+    layers: tuple[LayerRepresentation, ...],
+    layer: int,
+    smoothing_relative: float,
+) -> LayerForces:
     below, here, above = layers[layer - 1], layers[layer], layers[layer + 1]
     # Through the pseudo-inverses of the features: those of the Gram matrices square the condition number.
-    inverse_below = torch.linalg.pinv(below.features, rtol=RANK_TOLERANCE_RELATIVE)
-    inverse_here = torch.linalg.pinv(here.features, rtol=RANK_TOLERANCE_RELATIVE)
+    inverse_below = _inverse(below.features, smoothing_relative)
+    inverse_here = _inverse(here.features, smoothing_relative)
     values = here.preactivations
     slope = torch.full_like(values, network.negative_slopes[layer - 1]).masked_fill(values > 0, 1.0)
     into, out_of = inverse_below @ values, inverse_here @ above.preactivations
@@ -87,6 +103,16 @@ def _forces(network: HomogeneousNetwork, layers: tuple[LayerRepresentation, ...]
         attraction,
         repulsion,
     )
+
+
+def _inverse(features: Tensor, smoothing_relative: float) -> Tensor:
+    if smoothing_relative == 0.0:
+        pseudo: Tensor = torch.linalg.pinv(features, rtol=RANK_TOLERANCE_RELATIVE)
+        return pseudo
+    left, values, right = torch.linalg.svd(features, full_matrices=False)
+    gains = values / (values.square() + smoothing_relative * values[0].square())
+    inverse: Tensor = (right.T * gains) @ left.T
+    return inverse
 
 
 def neuron_balance(model: ModelT) -> tuple[Float[Tensor, " width"], ...]:

@@ -11,7 +11,7 @@ from localmin.errors import InputError, ShapeError
 from localmin.networks import ReLUNetwork
 from localmin.numerics import as_generator
 
-__all__ = ["Loss", "train_regularized"]
+__all__ = ["Loss", "mean_square", "train_regularized"]
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -73,7 +73,7 @@ def train_regularized(
     widths = [x.shape[1], *hidden_widths, y.shape[1] if num_outputs is None else num_outputs]
     inputs, targets = x.double(), y.double() if y.is_floating_point() else y
     parameters = _initial(widths, bias, seed) if start is None else _copied(start, widths, bias)
-    measure = loss if loss is not None else _mean_square
+    measure = loss if loss is not None else mean_square
 
     def unpenalized() -> Tensor:
         return measure(_outputs(parameters, inputs, bias), targets)
@@ -205,5 +205,14 @@ def _network(parameters: list[Tensor], bias: bool) -> ReLUNetwork:
     return ReLUNetwork(parameters[::2], parameters[1::2]) if bias else ReLUNetwork(parameters)
 
 
-def _mean_square(outputs: Tensor, targets: Tensor) -> Tensor:
+def mean_square(outputs: Float[Tensor, "n k"], targets: Float[Tensor, "n k"]) -> Float[Tensor, ""]:
+    """Compute ``(1/n) sum of squares``.
+
+    Args:
+        outputs: Shape ``(n, k)``.
+        targets: Shape ``(n, k)``.
+
+    Returns:
+        A scalar.
+    """
     return (outputs - targets).square().sum() / outputs.shape[0]
