@@ -57,7 +57,7 @@ def make_runner(
     folds = cross_fit_folds(task.train.labels, share=0.5, num_folds=2, seed=0)
     space = make_space(table, name, prior)
     log = TrialLog(None, study_name="x", parameter_names=space.form.parameter_names)
-    return RoundRunner(context, space, TrialPlan(folds, 1, seed=0), RoundState([], [], []), 1, log)
+    return RoundRunner(context, space, TrialPlan(folds, 1, seed=0), RoundState([], [], []), 1, [log])
 
 
 def test_failed_trials_never_win_and_do_not_teach(make_table: MakeTable) -> None:

@@ -20,7 +20,7 @@ def read(path: Path) -> list[optuna.trial.FrozenTrial]:
 def write(path: Path, count: int) -> None:
     log = TrialLog(path, study_name="s", parameter_names=NAMES)
     for number in range(count):
-        log.record([0.1 * number, 1.0], 0.5 + number, {"kind": "cut", "cut": None, "epochs": 2.5})
+        log.record(number, [0.1 * number, 1.0], 0.5 + number, {"kind": "cut", "cut": None, "epochs": 2.5})
 
 
 def test_optuna_reads_the_trials(tmp_path: Path) -> None:
@@ -43,5 +43,5 @@ def test_whatever_a_killed_process_left_is_replaced(tmp_path: Path) -> None:
 
 def test_without_a_path_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    TrialLog(None, study_name="s", parameter_names=NAMES).record([0.0, 0.0], 1.0, {})
+    TrialLog(None, study_name="s", parameter_names=NAMES).record(0, [0.0, 0.0], 1.0, {})
     assert list(tmp_path.iterdir()) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +19,7 @@ __all__ = [
     "Device",
     "Epochs",
     "Form",
+    "GpuShare",
     "ImageSize",
     "Imbalance",
     "Json",
@@ -30,10 +32,13 @@ __all__ = [
     "Noise",
     "NoiseKind",
     "Out",
+    "Ray",
+    "Storage",
     "Test",
     "Threads",
     "Workers",
     "parse_seeds",
+    "typed_command",
 ]
 
 Data = Annotated[
@@ -97,12 +102,44 @@ Workers = Annotated[
     int | None,
     typer.Option(metavar="W", help="Run trials in W processes, of --threads threads each (default 1)."),
 ]
+Ray = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS", help="Run trials on a Ray cluster: auto, local, or host:port."),
+]
+GpuShare = Annotated[
+    float | None, typer.Option(metavar="G", help="Share of a GPU for one network under --ray, such as 0.25.")
+]
 Out = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="Run folder; repeating the command continues an interrupted run."),
 ]
+Storage = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        envvar="LOCALMIN_STORAGE",
+        help="Database in which several launchers share this search, such as postgresql://user@host/name.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+def typed_command(storage: str | None) -> str:
+    """Write the command as it was typed, for records, without the password of a database.
+
+    Args:
+        storage: URL of the database, if there is one.
+
+    Returns:
+        One line.
+    """
+    words = ["localmin", *sys.argv[1:]]
+    if storage is None or "://" not in storage:
+        return " ".join(words)
+    from localmin.sampling.execution import Database
+
+    return " ".join(words).replace(storage, Database(storage).without_password())
 
 
 def parse_seeds(text: str) -> list[int]:

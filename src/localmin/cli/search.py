@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -53,6 +52,9 @@ def search(
     device: options.Device = "cpu",
     threads: options.Threads = None,
     workers: options.Workers = None,
+    ray: options.Ray = None,
+    gpu_share: options.GpuShare = None,
+    storage: options.Storage = None,
     out: options.Out = None,
     as_json: options.Json = False,
     debug: options.Debug = False,
@@ -81,16 +83,17 @@ def search(
     )  # fmt: skip
     make_task = open_request(request, console)
     folder = out or default_folder(data, preset, request, settings, chosen_seeds)
-    with open_executor(workers, threads=threads) as executor:
+    with open_executor(workers, ray, gpu_share=gpu_share, threads=threads) as executor:
         summary, _ = search_seeds(
             make_task,
             chosen_seeds,
             settings=settings,
-            command=" ".join(["localmin", *sys.argv[1:]]),
+            command=options.typed_command(storage),
             request=request,
             out=folder,
             device=choose_device(device),
             executor=executor,
+            storage=storage,
             progress=TerminalProgress(console, data),
         )
     if as_json:

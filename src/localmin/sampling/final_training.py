@@ -57,7 +57,7 @@ def final_arm(
         }
         return content, dict(trained.model.state_dict())
 
-    content, tensors = context.stages.once(f"arm-{name}", compute)
+    content, tensors = context.stages.once(f"arm-{name}", compute, is_shared=False)
     model = task.build_model(context.model_seed)
     model.load_state_dict(tensors)
     arm = Arm(

@@ -20,6 +20,7 @@ from localmin.sampling.forms import Form
 from localmin.sampling.policy import PolicySpace
 from localmin.sampling.second_opinion import average_tables, opinion_cost, second_opinion
 from localmin.sampling.settings import thinned_cuts
+from localmin.sampling.shared_trial_log import SharedTrialLog
 from localmin.sampling.surrogate import SamplerProcess, embed
 from localmin.sampling.trial import TrialOutcome, TrialPlan, untried
 from localmin.sampling.trial_log import TrialLog
@@ -172,7 +173,7 @@ class RoundRunner:
     plan: TrialPlan
     state: RoundState
     number: int
-    log: TrialLog
+    logs: Sequence[TrialLog | SharedTrialLog]
     pilots: dict[float, TrialOutcome] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -234,7 +235,8 @@ class RoundRunner:
         attributes = {
             key: value for key, value in trial.to_dict().items() if key not in ("z", "score", "number")
         }
-        self.log.record(list(trial.z), trial.score, attributes)
+        for log in self.logs:
+            log.record(trial.number, list(trial.z), trial.score, attributes)
         return trial
 
     def search(self, steps: int) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +19,7 @@ from torch import Tensor, nn
 from localmin.errors import DataError, InputError
 from localmin.sampling.context import SearchContext, check_task, has_convolutions, wanted_class_mix
 from localmin.sampling.drop_report import make_drop_report
-from localmin.sampling.execution import InProcess, ProcessPool, Stages, TrialExecutor
+from localmin.sampling.execution import Database, InProcess, ProcessPool, SharedStages, Stages, TrialExecutor
 from localmin.sampling.final_training import final_arm, oracle_weights
 from localmin.sampling.forms import get_form
 from localmin.sampling.guard import guard, guard_kind, safe_rule
@@ -35,11 +38,13 @@ from localmin.sampling.rounds import (
 from localmin.sampling.run_files import write_run
 from localmin.sampling.second_opinion import applies_to
 from localmin.sampling.settings import SearchSettings, preset_settings
+from localmin.sampling.shared_trial_log import SharedTrialLog
 from localmin.sampling.summary import summarize, write_summary
 from localmin.sampling.trial import ScoreWeights, TrialPlan, cross_fit_folds
 from localmin.sampling.trial_log import TrialLog
 from localmin.sampling.warm_start import gated_plan, warm_start_plan
 from localmin.tasks.run_folder import RunFolder, task_identity
+from localmin.tasks.storage import read_json, write_json
 from localmin.tasks.task import Task
 
 __all__ = ["search"]
@@ -60,6 +65,7 @@ def search(
     device: torch.device | str = "cpu",
     workers: int | None = None,
     executor: TrialExecutor | None = None,
+    storage: str | Database | None = None,
     progress: SearchProgress | None = None,
     **changes: Any,
 ) -> SearchResult:
@@ -78,6 +84,8 @@ def search(
             gives the same result.
         executor: Runs the trials, in place of ``workers``; the caller closes it. See
             `sampling.execution` and `integrations.ray`.
+        storage: URL of a database, for several launchers that divide the trials of one search among them,
+            each with a run folder of its own.
         progress: Hears how far the search is.
         **changes: Fields of `SearchSettings`, such as ``form="a"`` or ``rounds=3``.
 
@@ -107,8 +115,13 @@ def search(
     progress = progress or Silent()
     identity = {"job": "search", "task": task_identity(task), "seed": seed, "settings": settings.to_dict()}
     path = None if out is None else Path(out)
-    with RunFolder(path, identity) as folder, _executor(workers, executor) as where:
-        context = _context(task, settings, seed, Stages(folder, where), torch.device(device), progress)
+    with (
+        RunFolder(path, identity) as folder,
+        _executor(workers, executor) as where,
+        _shared(storage, task, identity, folder) as shared,
+    ):
+        stages = Stages(folder, where, shared)
+        context = _context(task, settings, seed, stages, torch.device(device), progress)
         where.use(task, device=context.device, on_draws=context.meter.draws)
         progress.begin(planned_epochs(context))
         try:
@@ -134,6 +147,33 @@ def _executor(workers: int | None, executor: TrialExecutor | None) -> Iterator[T
     else:
         with ProcessPool(workers) as pool:
             yield pool
+
+
+@contextmanager
+def _shared(
+    storage: str | Database | None, task: Task, identity: dict[str, Any], folder: RunFolder
+) -> Iterator[SharedStages | None]:
+    """Join the study of all launchers that were given the same task, seed and settings."""
+    if storage is None:
+        yield None
+        return
+    database = Database(storage) if isinstance(storage, str) else storage
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
+    shared = SharedStages(database, study=f"{task.name}-{digest}", owner=_launcher(folder))
+    try:
+        yield shared
+    finally:
+        shared.close()
+
+
+def _launcher(folder: RunFolder) -> str:
+    """Name this launcher; one that is started again keeps its name, and with it what it had claimed."""
+    if folder.path is None:
+        return uuid.uuid4().hex
+    file = folder.path / "launcher.json"
+    if not file.exists():
+        write_json(file, {"name": uuid.uuid4().hex})
+    return str(read_json(file)["name"])
 
 
 def planned_epochs(context: SearchContext) -> float:
@@ -194,11 +234,13 @@ class _Search:
                 "unequal; search without them"
             )
         path = context.folder.path
-        self.log = TrialLog(
-            None if path is None else path / "trials.log",
-            study_name=context.task.name,
-            parameter_names=self.form.parameter_names,
-        )
+        names, shared = self.form.parameter_names, context.stages.shared
+        journal = None if path is None else path / "trials.log"
+        self.logs: list[TrialLog | SharedTrialLog] = [
+            TrialLog(journal, study_name=context.task.name, parameter_names=names)
+        ]
+        if shared is not None:
+            self.logs.append(SharedTrialLog(shared, parameter_names=names))
         self.notes: list[str] = [_PRIOR_NOTE] if context.class_prior else []
         self.search_epochs = 0.0
 
@@ -213,6 +255,7 @@ class _Search:
             verdict = guard(context, weights, is_uniform=bool((weights == weights[0]).all()))
         candidate = runner.space.policy(z, origin=self._origin(features))
         arms, model = self._arms(uniform, uniform_model, weights, verdict)
+        self._complete_logs()
         accepted = verdict.accepted
         uniform_policy = runner.space.policy(self.form.uniform(), origin=self._origin(features))
         return SearchResult(
@@ -234,6 +277,11 @@ class _Search:
             model=model,
             notes=tuple(self.notes),
         )
+
+    def _complete_logs(self) -> None:
+        for log in self.logs:
+            while not log.is_complete():
+                time.sleep(1.0)
 
     def _origin(self, features: FeatureStage) -> dict[str, Any]:
         task = self.context.task
@@ -293,15 +341,15 @@ class _Search:
             kind=self.settings.transform,
         )
         if self.settings.proxy == "cross-fit":
-            return RoundRunner(context, space, self._cross_fit_plan(), self.state, number, self.log)
+            return RoundRunner(context, space, self._cross_fit_plan(), self.state, number, self.logs)
         plan = warm_start_plan(context, features)
         if number > 1 or not self.settings.pilot_gate:
-            return RoundRunner(context, space, plan, self.state, number, self.log)
+            return RoundRunner(context, space, plan, self.state, number, self.logs)
         gate = gated_plan(context, space, plan, spent=self.search_epochs)
         self.search_epochs += gate.epochs
         if gate.note is not None:
             self.notes.append(gate.note)
-        return RoundRunner(context, space, gate.plan, self.state, number, self.log, dict(gate.pilots))
+        return RoundRunner(context, space, gate.plan, self.state, number, self.logs, dict(gate.pilots))
 
     def _cross_fit_plan(self) -> TrialPlan:
         context = self.context

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from localmin.errors import InputError
-from localmin.sampling.execution import TrialExecutor
+from localmin.sampling.execution import Database, TrialExecutor
 from localmin.sampling.progress import SearchProgress
 from localmin.sampling.result import SearchResult
 from localmin.sampling.search import search
@@ -46,6 +46,7 @@ def search_seeds(
     out: Path | None = None,
     device: torch.device | str = "cpu",
     executor: TrialExecutor | None = None,
+    storage: str | Database | None = None,
     progress: SearchProgress | None = None,
 ) -> tuple[dict[str, Any], list[SearchResult]]:
     """Search on each seed and join the results.
@@ -62,6 +63,7 @@ def search_seeds(
         out: Folder for everything; None keeps nothing on disk.
         device: Where networks are trained.
         executor: Runs the trials of all seeds; None runs them in this process.
+        storage: Database in which several launchers share each of the searches.
         progress: Hears how far each search is.
 
     Returns:
@@ -75,7 +77,9 @@ def search_seeds(
     several = out is not None and len(seeds) > 1
     identity = {"job": "searches on several seeds", "settings": settings.to_dict()}
     with RunFolder(out if several else None, identity):
-        return _search_all(make_task, seeds, settings, command, request, out, device, executor, progress)
+        return _search_all(
+            make_task, seeds, settings, command, request, out, device, executor, storage, progress
+        )
 
 
 def _search_all(
@@ -87,6 +91,7 @@ def _search_all(
     out: Path | None,
     device: torch.device | str,
     executor: TrialExecutor | None,
+    storage: str | Database | None,
     progress: SearchProgress | None,
 ) -> tuple[dict[str, Any], list[SearchResult]]:
     results = []
@@ -100,6 +105,7 @@ def _search_all(
             out=folder,
             device=device,
             executor=executor,
+            storage=storage,
             progress=progress,
         )
         results.append(result)
