@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         reports,
         sampling,
         tasks,
+        workflow,
     )
     from localmin.certification import certify, classify_deep_linear
     from localmin.langevin import LangevinDynamics, NonReversibleLangevin, UnderdampedLangevin
@@ -60,6 +61,7 @@ __all__ = [
     "search",
     "tasks",
     "train",
+    "workflow",
 ]
 
 _PACKAGES = (
@@ -75,6 +77,7 @@ _PACKAGES = (
     "reports",
     "sampling",
     "tasks",
+    "workflow",
 )
 _HOMES = {
     "LangevinDynamics": "localmin.langevin",

@@ -14,6 +14,7 @@ from localmin.cli.compare import compare
 from localmin.cli.reduce import reduce
 from localmin.cli.report import report
 from localmin.cli.reproduce import reproduce
+from localmin.cli.run import run
 from localmin.cli.search import search
 from localmin.cli.selfcheck import selfcheck
 from localmin.cli.train import train
@@ -35,6 +36,7 @@ application = typer.Typer(
     rich_markup_mode=None,
 )
 application.command()(search)
+application.command()(run)
 application.command()(train)
 application.command()(certify)
 application.command()(reduce)

@@ -8,9 +8,18 @@ from typing import Any
 
 from markupsafe import Markup
 
+from localmin.charts import Chart
 from localmin.reports import story
+from localmin.reports.afterwards import ending_sentences, shrinking_sentences
 from localmin.reports.caveats import caveats, warnings
-from localmin.reports.plots import comparison_figure, curve_figure, map_figure, plane_figure, search_figure
+from localmin.reports.plots import (
+    comparison_figure,
+    curve_figure,
+    draw_figure,
+    map_figure,
+    plane_figure,
+    search_figure,
+)
 from localmin.reports.plots.comparison import ARMS
 from localmin.reports.provenance import provenance
 from localmin.reports.quantities import Quantity, Sentence
@@ -75,6 +84,7 @@ def render_page(data: RunData) -> str:
         sections=bodies,
         **page_assets(environment),
         version=result["versions.localmin"],
+        has_afterwards=any(value is not None for value in data.afterwards.content.values()),
     )
 
 
@@ -262,6 +272,56 @@ def _trial_rows(data: RunData) -> list[dict[str, Any]]:
     return rows
 
 
+_CERTIFICATE_ROWS = (
+    "verdict",
+    "value",
+    "gradient_norm",
+    "curvature",
+    "lower_bound",
+    "margin",
+    "method",
+    "num_hvps",
+)
+
+
+def _ending(data: RunData) -> dict[str, Any] | None:
+    after = data.afterwards
+    if after["ending"] is None:
+        return None
+    rows = [
+        (name.replace("_", " "), *(after.text(f"ending.{point}.{name}") for point in ("trained", "settled")))
+        for name in _CERTIFICATE_ROWS
+    ]
+    return {"sentences": ending_sentences(after), "rows": rows, **_chart(after["ending"]["slice"])}
+
+
+def _shrinking(data: RunData) -> dict[str, Any] | None:
+    after = data.afterwards
+    if after["shrinking"] is None:
+        return None
+    chosen = after["shrinking.chosen"]
+    rungs = [
+        {
+            "share": after.percent(f"shrinking.rungs.{i}.share", digits=0),
+            "widths": after.text(f"shrinking.rungs.{i}.widths"),
+            "count": after.count(f"shrinking.rungs.{i}.num_parameters"),
+            "error": after.percent(f"shrinking.rungs.{i}.output_error_relative"),
+            "validation": after.percent(f"shrinking.rungs.{i}.validation"),
+            "agreement": after.percent(f"shrinking.rungs.{i}.agreement"),
+            "chosen": rung == chosen,
+        }
+        for i, rung in enumerate(after["shrinking.rungs"])
+    ]
+    return {"sentences": shrinking_sentences(after), "rungs": rungs, **_chart(after["shrinking"]["chart"])}
+
+
+def _chart(stored: dict[str, Any] | None) -> dict[str, Any]:
+    if stored is None:
+        return {"figure": None, "title": "", "note": ""}
+    chart = Chart.from_dict(stored)
+    return {"figure": draw_figure(chart), "title": chart.title, "note": chart.note}
+
+
 def _origin(data: RunData) -> dict[str, Any]:
     return {
         "command": data.result["command"],
@@ -270,12 +330,14 @@ def _origin(data: RunData) -> dict[str, Any]:
     }
 
 
-# In the order of the page. A section that has nothing to say for a run gives None and is left out: so will
-# "where training ended" be for runs that were not certified.
+# In the order of the page. A section that has nothing to say for a run gives None and is left out, such as
+# "where training ended" for runs that were not looked at afterwards.
 SECTIONS = (
     Section("comparison", "What it bought", "Comparison", _comparison),
     Section("policy", "How often an example is drawn", "Policy", _policy),
     Section("dropped", "The examples it leaves out", "Left out", _dropped),
     Section("search", "The search", "Search", _search),
+    Section("ending", "Where training ended", "Ending", _ending),
+    Section("shrinking", "How small it gets", "Size", _shrinking),
     Section("origin", "How this was made", "Origin", _origin),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -28,6 +29,9 @@ _REQUIRED = (
 )  # fmt: skip
 
 
+_AFTERWARDS = ("ending", "shrinking")
+
+
 @dataclass(frozen=True, eq=False)
 class RunData:
     """A finished search, as found in its folder.
@@ -40,6 +44,8 @@ class RunData:
         candidate_weights: Drawing weights of what the search picked, shape ``(n,)``.
         thumbnails: Images of the first dropped examples, uint8 ``(k, channels, height, width)``.
         has_csv: Whether ``dropped.csv`` lies beside the page.
+        afterwards: ``ending.json`` under the key ``ending`` and ``shrinking.json`` under ``shrinking``; None
+            where the run has none.
     """
 
     result: Result
@@ -49,6 +55,7 @@ class RunData:
     candidate_weights: Float[Tensor, " n"]
     thumbnails: Tensor | None
     has_csv: bool
+    afterwards: Result
 
     @cached_property
     def seed(self) -> str:
@@ -139,11 +146,16 @@ def load_run(folder: Path) -> RunData:
             candidate_weights=arrays["candidate_weights"],
             thumbnails=arrays.get("thumbnails"),
             has_csv=(folder / "dropped.csv").exists(),
+            afterwards=Result({name: _read_if_there(folder / f"{name}.json") for name in _AFTERWARDS}),
         )
     except (KeyError, IndexError, TypeError) as error:
         raise RunFolderError(
             f"{folder} lacks {error} of a finished search; search again with the same command"
         ) from None
+
+
+def _read_if_there(path: Path) -> Any:
+    return read_json(path) if path.exists() else None
 
 
 def _check_arrays(arrays: dict[str, Tensor], result: Result) -> None:

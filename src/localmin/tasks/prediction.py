@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -100,11 +100,17 @@ def credits(
     return task.kind.credit(predict(model, task, examples, indices=indices), labels.cpu())
 
 
-def score_parts(model: nn.Module, task: Task) -> dict[str, float]:
-    """Score a model on the test and on the validation part of its task, by the task's metric."""
+def score_parts(
+    model: nn.Module, task: Task, *, parts: Sequence[str] = ("test", "validation")
+) -> dict[str, float]:
+    """Score a model on parts of its task, by the task's metric."""
+    found = task.parts()
     return {
         part: task.kind.score(
-            predict(model, task, examples), examples.labels.cpu(), task.metric, num_classes=task.num_classes
+            predict(model, task, found[part]),
+            found[part].labels.cpu(),
+            task.metric,
+            num_classes=task.num_classes,
         )
-        for part, examples in (("test", task.test), ("validation", task.validation))
+        for part in parts
     }

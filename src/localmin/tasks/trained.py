@@ -85,6 +85,23 @@ class TrainedModel:
         total = len(self._part(part))
         return torch.linspace(0, total - 1, min(limit, total)).round().long()
 
+    def relative_weights(self, *, limit: int | None = None) -> Tensor:
+        """Give the drawing weights of the training examples, scaled to mean 1.
+
+        Args:
+            limit: Of those that `examples` gives with this limit.
+
+        Returns:
+            Shape ``(n,)``, float64; ones for a uniform training.
+        """
+        total = len(self.task.train)
+        weights = (
+            torch.ones(total, dtype=torch.float64) if self.weights is None else self.weights.double().cpu()
+        )
+        if limit is not None:
+            weights = weights[self.positions("train", limit=limit)]
+        return weights * (len(weights) / weights.sum())
+
     def _part(self, part: str) -> Examples:
         parts = self.task.parts()
         if part not in parts:

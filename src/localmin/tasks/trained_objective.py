@@ -45,7 +45,7 @@ def trained_objective(
     inputs, labels = trained.examples("train", limit=limit)
     if dtype is not None and inputs.is_floating_point():
         inputs = inputs.to(dtype)
-    weights = _relative_weights(trained, len(labels), limit)
+    weights = trained.relative_weights(limit=limit)
     recipe = trained.task.recipe
     decay = 0.0 if recipe.optimizer in _WITHOUT_L2 else recipe.weight_decay
     loss = _weighted_loss(trained, labels, weights)
@@ -54,15 +54,6 @@ def trained_objective(
     return Objective(
         trained.model, loss, (inputs, positions), weight_decay=decay, dtype=dtype, batch_size=batch_size
     )
-
-
-def _relative_weights(trained: TrainedModel, count: int, limit: int | None) -> Tensor:
-    if trained.weights is None:
-        return torch.ones(count, dtype=torch.float64)
-    weights = trained.weights.double().cpu()
-    if limit is not None and count < len(weights):
-        weights = weights[trained.positions("train", limit=limit)]
-    return weights * (count / weights.sum())
 
 
 def _weighted_loss(
