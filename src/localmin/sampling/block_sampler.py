@@ -119,6 +119,9 @@ class BlockSampler(AbstractEpochSampler[int, WeightIndex]):
         """
         return self._state(num_consumed)[0]
 
+    def checkpoint(self, num_consumed: int) -> dict[str, Any]:  # noqa: D102 - as in the base class
+        return self.state_dict(num_consumed=num_consumed)
+
     def at(self, epoch: int, positions: Int64[np.ndarray, " m"]) -> Int64[np.ndarray, " m"]:
         """Find the indices at any positions of an epoch's global order, under the newest weights.
 

@@ -80,6 +80,17 @@ class AbstractEpochSampler(Sampler[Entry], ABC, Generic[Entry, Table]):
         self._pass: _Pass[Entry, Table] | None = None
 
     @abstractmethod
+    def checkpoint(self, num_consumed: int) -> dict[str, Any]:
+        """Give all that `load_state_dict` needs to continue, the weights too where they are in memory.
+
+        Args:
+            num_consumed: Entries that training on this rank has consumed since the current iteration began.
+
+        Returns:
+            A state, as `state_dict` gives it.
+        """
+
+    @abstractmethod
     def _table_of(self, weights: Any) -> Table:
         """Check weights and bring them to the form that is drawn from."""
 
@@ -90,6 +101,16 @@ class AbstractEpochSampler(Sampler[Entry], ABC, Generic[Entry, Table]):
     @abstractmethod
     def _settings(self) -> dict[str, Any]:
         """List what a state and the sampler that loads it must have in common."""
+
+    @property
+    def epoch(self) -> int:
+        """Epoch of the next iteration."""
+        return self._epoch
+
+    @property
+    def replica(self) -> tuple[int, int]:
+        """Number of ranks that the global order is dealt out to, and which of them this one is, now."""
+        return self._find_replica()
 
     @property
     def num_due(self) -> int:
@@ -121,13 +142,18 @@ class AbstractEpochSampler(Sampler[Entry], ABC, Generic[Entry, Table]):
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch of the next iteration; a resumed epoch is continued if it is this one.
 
+        An iteration of this very epoch that has begun already stays the one that `state_dict` speaks of:
+        Lightning begins to iterate before it names the epoch.
+
         Args:
             epoch: Whole number >= 0.
         """
         epoch = whole_number("epoch", epoch, 0)
         if epoch != self._epoch:
             self._resumption = None
-        self._epoch, self._pass = epoch, None
+        if self._pass is not None and self._pass.epoch != epoch:
+            self._pass = None
+        self._epoch = epoch
 
     def for_ddp(self) -> Self:
         """Make a twin that deals its order out to the ranks itself: for DDP, FSDP and Lightning.

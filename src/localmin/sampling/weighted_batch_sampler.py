@@ -191,6 +191,9 @@ class WeightedBatchSampler(AbstractEpochSampler[list[int], _BatchTable]):
                 state["newest_weights"] = self._newest.table.table.values
         return state
 
+    def checkpoint(self, num_consumed: int) -> dict[str, Any]:  # noqa: D102 - as in the base class
+        return self.state_dict(num_consumed=num_consumed, include_weights=True)
+
     def _table_of(self, weights: WeightsLike) -> _BatchTable:
         table = WeightTable.of(weights)
         if len(table) != sum(len(members) for members in self._classes.members):

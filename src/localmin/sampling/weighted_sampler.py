@@ -183,6 +183,9 @@ class WeightedSampler(AbstractEpochSampler[int, WeightTable]):
                 state["newest_weights"] = self._newest.table.values
         return state
 
+    def checkpoint(self, num_consumed: int) -> dict[str, Any]:  # noqa: D102 - as in the base class
+        return self.state_dict(num_consumed=num_consumed, include_weights=True)
+
     def _table_of(self, weights: WeightsLike) -> WeightTable:
         table = WeightTable.of(weights)
         if self._draw == "distinct":
