@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from localmin.errors import InputError, ShapeError
 
-__all__ = ["Chart", "Figure", "HeatMap", "Level", "Series"]
+__all__ = ["Chart", "Figure", "HeatMap", "Level", "Series", "figure_from_dict"]
 
 Kind = Literal["line", "points", "bars", "steps"]
 Emphasis = Literal["accent", "plain", "muted", "dashed"]
@@ -200,6 +200,24 @@ class HeatMap:
 
 
 Figure = Chart | HeatMap
+
+
+def figure_from_dict(stored: dict[str, Any]) -> Figure:
+    """Rebuild a figure from its `to_dict`.
+
+    Args:
+        stored: Of a chart or a heat map.
+
+    Returns:
+        The figure.
+
+    Raises:
+        InputError: If it is neither.
+    """
+    kinds: dict[str, type[Chart] | type[HeatMap]] = {"chart": Chart, "heat-map": HeatMap}
+    if stored.get("figure") not in kinds:
+        raise InputError(f"unknown figure {stored.get('figure')!r}; this localmin draws {', '.join(kinds)}")
+    return kinds[stored["figure"]].from_dict(stored)
 
 
 def _series(stored: dict[str, Any]) -> Series:

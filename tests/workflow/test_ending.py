@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from localmin.charts import Chart
+from localmin.charts import Chart, figure_from_dict
 from localmin.tasks import Recipe, TrainedModel, digits
 from localmin.workflow import find_ending
 
@@ -27,9 +27,10 @@ def test_descent_lowers_the_loss_and_both_points_are_certified(small: TrainedMod
     assert ending.settled.value < ending.trained.value
     assert ending.settled_point.shape == (64 * 8 + 8 + 80 + 10,)
     assert ending.distance > 0
-    chart = Chart.from_dict(ending.to_dict()["slice"])
-    middle = len(chart.series[0].y) // 2
-    assert chart.series[0].y[middle] == pytest.approx(ending.trained.value, rel=1e-12)
+    charts = [figure_from_dict(one) for one in ending.to_dict()["figures"]]
+    line = next(one.series[0] for one in charts if isinstance(one, Chart) and 0.0 in one.series[0].x)
+    middle = list(line.x).index(0.0)
+    assert line.y[middle] == pytest.approx(ending.trained.value, rel=1e-12)
 
 
 def test_a_network_that_fits_everything_has_no_minimum_without_weight_decay(small: TrainedModel) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from localmin.charts import Chart, Figure, HeatMap
+from localmin.charts import Figure, figure_from_dict
 from localmin.errors import InputError
 
 __all__ = ["VERDICTS", "Claim", "ClaimCheck", "Verdict"]
@@ -71,8 +71,7 @@ class ClaimCheck:
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> ClaimCheck:
         """Rebuild from `to_dict`, directly or after a round trip through JSON."""
-        kinds: dict[str, type[Chart] | type[HeatMap]] = {"chart": Chart, "heat-map": HeatMap}
-        figures = tuple(kinds[one["figure"]].from_dict(one) for one in stored["figures"])
+        figures = tuple(figure_from_dict(one) for one in stored["figures"])
         return cls(**{**stored, "rows": tuple(stored["rows"]), "figures": figures})
 
 

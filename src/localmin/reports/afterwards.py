@@ -76,9 +76,12 @@ def verdict_sentence(result: Result, key: str) -> Sentence:
             "This is a saddle: the gradient has length ", gradient,
             ", the curvature along the witness is ", curvature, ".",
         ),
+        "non-strict-saddle": (
+            "This is a saddle without negative curvature: the loss falls nearby, but not to second order.",
+        ),
         "local-minimum": ("This is a local minimum: every curvature is at least ", bound, "."),
         "global-minimum": ("This is a global minimum: the loss cannot be lower.",),
-        "second-order-stationary": (
+        "second-order-point": (
             "No way down was found: the gradient has length ", gradient, ", no curvature is below ", bound,
             "; a flat minimum and a degenerate saddle look alike here.",
         ),

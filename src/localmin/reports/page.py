@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from localmin.charts import Chart
+from localmin.charts import figure_from_dict
 from localmin.reports import story
 from localmin.reports.afterwards import ending_sentences, shrinking_sentences
 from localmin.reports.caveats import caveats, warnings
@@ -292,7 +292,7 @@ def _ending(data: RunData) -> dict[str, Any] | None:
         (name.replace("_", " "), *(after.text(f"ending.{point}.{name}") for point in ("trained", "settled")))
         for name in _CERTIFICATE_ROWS
     ]
-    return {"sentences": ending_sentences(after), "rows": rows, **_chart(after["ending"]["slice"])}
+    return {"sentences": ending_sentences(after), "rows": rows, "figures": _figures(after["ending.figures"])}
 
 
 def _shrinking(data: RunData) -> dict[str, Any] | None:
@@ -312,14 +312,16 @@ def _shrinking(data: RunData) -> dict[str, Any] | None:
         }
         for i, rung in enumerate(after["shrinking.rungs"])
     ]
-    return {"sentences": shrinking_sentences(after), "rungs": rungs, **_chart(after["shrinking"]["chart"])}
+    return {
+        "sentences": shrinking_sentences(after),
+        "rungs": rungs,
+        "figures": _figures([after["shrinking.chart"]]),
+    }
 
 
-def _chart(stored: dict[str, Any] | None) -> dict[str, Any]:
-    if stored is None:
-        return {"figure": None, "title": "", "note": ""}
-    chart = Chart.from_dict(stored)
-    return {"figure": draw_figure(chart), "title": chart.title, "note": chart.note}
+def _figures(stored: list[dict[str, Any] | None]) -> list[tuple[Markup, str, str]]:
+    figures = [figure_from_dict(one) for one in stored if one is not None]
+    return [(draw_figure(figure), figure.title, figure.note) for figure in figures]
 
 
 def _origin(data: RunData) -> dict[str, Any]:

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from localmin.certification import Certificate, certify, descend, line_slice, settle
-from localmin.charts import Chart, Level, Series
+from localmin.certification import Certificate, certificate_figures, certify, descend, settle
+from localmin.charts import Figure
 from localmin.objective import Objective
 from localmin.tasks.trained import TrainedModel
 from localmin.tasks.trained_objective import trained_objective
@@ -21,8 +21,8 @@ __all__ = ["Ending", "find_ending"]
 _CURVATURE_TOLERANCE = 1e-6
 # Largest entry of the gradient at which a descent stops; far below what a certificate asks for.
 _GRADIENT_TOLERANCE = 1e-6
-_NUM_SLICE_POINTS = 41
-_SLICE_HALF_LENGTH = 1.0
+# For the pictures: products for the spectrum, values along each side of the plane.
+_NUM_PRODUCTS, _NUM_PLANE = 60, 15
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +36,7 @@ class Ending:
         num_escapes: Steps along witnesses that lowered the loss.
         distance: From the trained to the settled point, over the norm of the trained one.
         settled_point: Parameters of the settled point, shape ``(n,)``.
-        slice: Loss along the trained certificate's witness; None without one.
+        figures: Spectrum, loss along the witness, and a plane through it, at the trained point.
         num_examples: Training examples that the loss is an average of.
         is_unbounded: Whether the settled network classifies every drawn example right without weight decay:
             then growing its weights lowers the cross-entropy for ever, and no minimum exists at any finite
@@ -49,7 +49,7 @@ class Ending:
     num_escapes: int
     distance: float
     settled_point: Float[Tensor, " n"]
-    slice: Chart | None
+    figures: tuple[Figure, ...]
     num_examples: int
     is_unbounded: bool
 
@@ -61,7 +61,7 @@ class Ending:
             "num_descents": self.num_descents,
             "num_escapes": self.num_escapes,
             "distance_relative": self.distance,
-            "slice": None if self.slice is None else self.slice.to_dict(),
+            "figures": [figure.to_dict() for figure in self.figures],
             "num_examples": self.num_examples,
             "is_unbounded": self.is_unbounded,
         }
@@ -115,7 +115,9 @@ def find_ending(
         num_escapes=sum(one.has_decreased for one in below.escapes),
         distance=float((point - start).norm() / start.norm().clamp(min=1e-300)),
         settled_point=point.cpu(),
-        slice=None if first.witness is None else _slice(objective, first),
+        figures=certificate_figures(
+            objective, first, num_products=_NUM_PRODUCTS, num_plane=_NUM_PLANE, seed=seed
+        ),
         num_examples=objective.num_examples,
         is_unbounded=_fits_every_example(trained, below.objective, limit),
     )
@@ -137,25 +139,6 @@ def _fits_every_example(trained: TrainedModel, settled: Objective, limit: int | 
     wrong = logits.argmax(1) != labels
     weights = trained.relative_weights(limit=limit)
     return not bool((wrong & (weights > 0)).any())
-
-
-def _slice(objective: Objective, certificate: Certificate) -> Chart:
-    assert certificate.witness is not None  # the caller has looked
-    ends = (-_SLICE_HALF_LENGTH, _SLICE_HALF_LENGTH)
-    steps = torch.linspace(*ends, _NUM_SLICE_POINTS, dtype=torch.float64).tolist()
-    line = line_slice(objective, certificate.witness, steps)
-    down = certificate.verdict == "not-critical"
-    return Chart(
-        "ending-slice",
-        "Training loss along the direction of steepest descent"
-        if down
-        else "Training loss along the witness",
-        "distance from the trained point",
-        "training loss",
-        (Series("", line.steps, line.values, emphasis="accent"),),
-        levels=(Level(certificate.value, "where training ended"),),
-        note="The trained point is at 0.",
-    )
 
 
 def _plain(certificate: Certificate) -> dict[str, Any]:
