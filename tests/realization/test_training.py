@@ -10,8 +10,6 @@ from localmin.realization import (
     align,
     almost_optimality,
     balance_penalty,
-    check_claim,
-    claim_names,
     compare_networks,
     half_space_penalty,
     kink_differences,
@@ -27,8 +25,6 @@ from localmin.realization import (
 )
 
 F64 = torch.float64
-# No violation, but a loose bound on fitted functions of one input: "holds" would say too much.
-EXPECTED_VERDICTS = {"re-almost-optimal": "partly"}
 
 
 def random_network(seed: int, *widths: int, bias: bool = True) -> ReLUNetwork:
@@ -233,23 +229,3 @@ def test_comparison_of_deep_networks_gives_the_verdict_only() -> None:
     network = random_network(0, 2, 3, 3, 1)
     found = compare_networks(network, network)
     assert (found.equality.verdict, found.seminorm, found.differences) == ("equal", None, ())
-
-
-@pytest.mark.parametrize("name", claim_names())
-def test_claims_hold(name: str) -> None:
-    if name == "re-inverse-stability":
-        pytest.skip("run by the slow test")
-    found = check_claim(name, quick=True)
-    assert found.verdict == EXPECTED_VERDICTS.get(name, "holds")
-    assert found.to_dict()["name"] == name
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", claim_names())
-def test_claims_hold_in_full(name: str) -> None:
-    assert check_claim(name, seed=1).verdict == EXPECTED_VERDICTS.get(name, "holds")
-
-
-def test_unknown_claim() -> None:
-    with pytest.raises(InputError, match="re-convex"):
-        check_claim("re-nothing")

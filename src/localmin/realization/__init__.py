@@ -1,9 +1,9 @@
 """The function behind the weights: equality, normal form, distance and stability of ReLU networks."""
 
 from localmin.realization.alignment import Alignment, align, loss_along_path
-from localmin.realization.claims import ClaimCheck, check_claim, claim_names
 from localmin.realization.comparison import (
     Comparison,
+    DataGap,
     KinkDifference,
     compare_networks,
     kink_differences,
@@ -47,6 +47,7 @@ from localmin.realization.pathologies import (
     redundant_directions,
     sharp_pair,
 )
+from localmin.realization.pattern_minima import PatternMinimum, pattern_minimum, polish_in_pattern
 from localmin.realization.penalties import (
     balance_penalty,
     half_space_penalty,
@@ -68,8 +69,8 @@ __all__ = [
     "SHARP_CONSTANT",
     "Alignment",
     "AlmostOptimality",
-    "ClaimCheck",
     "Comparison",
+    "DataGap",
     "DeepNormalForm",
     "DeepNormalFormReport",
     "FunctionEquality",
@@ -86,6 +87,7 @@ __all__ = [
     "NormalFormReport",
     "ParameterMinimum",
     "Pathology",
+    "PatternMinimum",
     "RestrictedSpaceMembership",
     "SeminormDistance",
     "SupDistance",
@@ -94,8 +96,6 @@ __all__ = [
     "almost_optimality",
     "balance",
     "balance_penalty",
-    "check_claim",
-    "claim_names",
     "compare_networks",
     "complete_unbalancedness",
     "deep_normal_form",
@@ -117,6 +117,8 @@ __all__ = [
     "opposite_penalty",
     "parallel_penalty",
     "parameter_minimum_example",
+    "pattern_minimum",
+    "polish_in_pattern",
     "project_module",
     "redundant_directions",
     "restricted_space_membership",
