@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from localmin.errors import InputError
 from localmin.sampling import Policy, PolicySpace, get_form
-from localmin.sampling.feature_table import FeatureTable
+from localmin.sampling.feature_table import FeatureTable, table_from_sums
 from localmin.sampling.forms import FORMS
 from localmin.sampling.policy import class_prior
 from localmin.sampling.transforms import TransformKind
@@ -241,3 +241,18 @@ def test_policies_that_do_not_fit_the_classes_are_refused(make_table: MakeTable)
         Policy(get_form("a"), (0.5,) * 9, "cdf", ())
     with pytest.raises(InputError, match="draw nothing"):
         Policy(get_form("a"), (0.0,) * 10, "cdf", ())
+
+
+@pytest.mark.parametrize("kind", ["cdf", "cgf"])
+@pytest.mark.parametrize("name", ["a", "d"])
+def test_a_cut_keeps_its_share_of_the_examples_under_either_transform(name: str, kind: TransformKind) -> None:
+    generator = torch.Generator().manual_seed(0)
+    # Three in ten examples have six tenths of the gradient: places by mass are not ranks.
+    loss = torch.rand(400, generator=generator, dtype=torch.float64)
+    gradient = torch.where(loss > 0.7, 1.0, 0.3)
+    table = table_from_sums(loss, torch.zeros(400), gradient, torch.zeros(400).long(), source="made up")
+    space = PolicySpace.fit(get_form(name), table, torch.arange(400) % 3, num_classes=3, kind=kind)
+    for keep in (0.4, 0.8):
+        kept = space.weights(space.cut(keep)) > 0.5
+        assert abs(float(kept.double().mean()) - keep) < 0.03
+    assert bool((space.weights(space.cut(1.2)) == 1).all())

@@ -88,6 +88,23 @@ class PolicySpace:
         mass = self.gradient if self.kind == "cgf" and float(self.gradient.sum()) > 0 else None
         return mid_rank(self.form.combine(z, self.places), mass)[:, None]
 
+    def cut(self, keep: float, *, prior: float = 0.0) -> Float[Tensor, " k"]:
+        """Give the numbers that keep about the share ``keep`` of the examples, those of the lowest loss.
+
+        Under cgf equal widths hold equal gradient mass, not equal numbers of examples: the cut is placed
+        where the share of *examples* below it is ``keep``, so that a design means the same for both.
+
+        Args:
+            keep: Above 1 nothing is dropped.
+            prior: Value of the class-prior number.
+
+        Returns:
+            ``z``, shape ``(10,)``.
+        """
+        if self.kind == "cgf" and keep <= 1:
+            keep = float(self.rank_feature(self.form.uniform())[:, 0].quantile(keep))
+        return self.form.cut(keep, prior=prior)
+
     def weights(self, z: Float[Tensor, " k"]) -> Float[Tensor, " n"]:
         """Evaluate a policy.
 

@@ -288,18 +288,18 @@ def run_round(
 def _design(
     runner: RoundRunner, best_before: Trial | None, prior: float, limit: int | None
 ) -> list[Candidate]:
-    settings, form = runner.context.settings, runner.space.form
+    settings, space, form = runner.context.settings, runner.space, runner.space.form
     if best_before is not None:
         cuts = nearest_cuts(settings.cuts, best_before.cut, settings.refresh_cuts)
-        return [Candidate(form.cut(cut, prior=prior), "cut", cut) for cut in cuts[:limit]]
+        return [Candidate(space.cut(cut, prior=prior), "cut", cut) for cut in cuts[:limit]]
     # What has served on another task is worth a trial before the cuts are.
     carried = [Candidate(torch.tensor(z, dtype=torch.float64), "carried") for z in settings.starts]
     room = len(settings.cuts) if limit is None else max(1, limit - len(carried))
     uniform, *others = thinned_cuts(settings.cuts, min(room, len(settings.cuts)))
-    design = [Candidate(form.cut(uniform), "uniform", uniform), *carried]
-    design += [Candidate(form.cut(cut), "cut", cut) for cut in others]
+    design = [Candidate(space.cut(uniform), "uniform", uniform), *carried]
+    design += [Candidate(space.cut(cut), "cut", cut) for cut in others]
     if form.has_prior:
-        design += [Candidate(form.cut(uniform, prior=value), "class-prior") for value in _PRIOR_DESIGN]
+        design += [Candidate(space.cut(uniform, prior=value), "class-prior") for value in _PRIOR_DESIGN]
     return design[:limit]
 
 

@@ -120,7 +120,7 @@ def _pilots(
     stages = []
     for cut in (cuts[0], pilot):
         name = f"pilot-{doubling}-{'uniform' if cut == cuts[0] else 'cut'}"
-        weights = space.weights(space.form.canonical(space.form.cut(cut)))
+        weights = space.weights(space.form.canonical(space.cut(cut)))
         request = TrialRequest(name, weights, plan)
         stages.append(TrialStage(name, (request,), lambda outcomes: outcomes[0].to_stage()))
     found = context.stages.trials(stages)
