@@ -182,6 +182,29 @@ def test_systematic_chi_square_at_a_thousand() -> None:
     assert float(wrong_z.abs().max()) > stats.norm.isf(1e-4 / 2000)
 
 
+def test_systematic_chi_square_at_ten_million() -> None:
+    num = 10_000_000
+    generator = seeded(17)
+    weights = torch.rand(num, dtype=torch.float64, generator=generator)
+    weights[::3] *= 4.0
+    drawn = systematic_draw(weights, num, generator, dtype=torch.int32)
+    share = weights.mul_(num / float(weights.sum()))
+    whole = share.floor()
+    rounded_up = counts_of(drawn, num) - whole
+    fraction = share - whole
+    # Items of like fraction, 100 groups of about 10^5: how many were rounded up? Neighbours in a group are
+    # far apart on the axis, so they are rounded as good as independently.
+    groups = (fraction * 100).long()
+    observed = torch.bincount(groups, weights=rounded_up.double(), minlength=100)
+    expected = torch.bincount(groups, weights=fraction, minlength=100)
+    variance = torch.bincount(groups, weights=fraction * (1 - fraction), minlength=100)
+    statistic = float(((observed - expected) ** 2 / variance).sum())
+    assert stats.chi2.sf(statistic, 100) > 1e-4
+    # Negative control: fractions one per cent larger are rejected.
+    wrong = float(((observed - 1.01 * expected) ** 2 / variance).sum())
+    assert stats.chi2.sf(wrong, 100) < 1e-4
+
+
 def check_counts_at(num_weights: int) -> None:
     """Check |count - n p| < 1, zero weights and the upper half of a large table."""
     generator = seeded(3)
@@ -197,7 +220,7 @@ def check_counts_at(num_weights: int) -> None:
     assert float(share.sub_(counts).abs().max()) < 1.0 + 1e-9
 
 
-@pytest.mark.parametrize("num_weights", [10**6, 10**7, 2**24 + 5])
+@pytest.mark.parametrize("num_weights", [10**3, 10**7, 2**24 + 5])
 def test_systematic_counts_of_many_weights(num_weights: int) -> None:
     check_counts_at(num_weights)
 
@@ -261,6 +284,21 @@ def test_independent_chi_square_at_a_thousand() -> None:
     assert 1e-4 < tail < 1 - 1e-4
     wrong = weights**1.03
     assert chi_square_tail(counts, 300_000 * wrong / wrong.sum()) < 1e-4
+
+
+@pytest.mark.slow
+def test_independent_chi_square_at_ten_million() -> None:
+    num = 10_000_000
+    generator = seeded(18)
+    weights = torch.rand(num, dtype=torch.float64, generator=generator)
+    counts = counts_of(independent_draw(weights, num, generator), num).double()
+    groups = torch.arange(num) % 1000
+    observed = torch.bincount(groups, weights=counts)
+    share = torch.bincount(groups, weights=weights)
+    tail = chi_square_tail(observed, num * share / share.sum())
+    assert 1e-4 < tail < 1 - 1e-4
+    wrong = torch.bincount(groups, weights=weights * (1 + 0.01 * (groups % 2)))
+    assert chi_square_tail(observed, num * wrong / wrong.sum()) < 1e-4
 
 
 @pytest.mark.parametrize("unsplit", [30_000, 1000])

@@ -20,7 +20,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, TensorDataset
 
 from localmin.errors import InputError, ShapeError
 from localmin.sampling import draws
@@ -614,6 +614,93 @@ def test_an_epoch_whose_tail_the_loader_drops_is_finished() -> None:
     sampler = WeightedSampler(some_weights(200), 197)
     assert sum(len(batch) for batch in loader_over(sampler, 0, drop_last=True)) == 192
     assert sampler.state_dict()["epoch"] == 1
+
+
+def test_resuming_anywhere_with_any_workers_ranks_and_weights() -> None:
+    # 20 random places of a training over 4 epochs with new weights after each, read through real loaders:
+    # stopped with one number of workers (persistent or not, however far ahead), continued with another.
+    randomness = random.Random(0)
+    tables = [some_weights(60, seed) for seed in range(4)]
+    whole = Run(tables, [1, 2, 3], num_samples=50, num_replicas=1, rank=0)
+    epochs = [whole.epoch() for _ in range(4)]
+    data = TensorDataset(torch.arange(60))
+
+    def loader_of(sampler: WeightedSampler) -> DataLoader[tuple[Tensor, ...]]:
+        num_workers = randomness.choice([0, 0, 1, 2])
+        ahead = {"prefetch_factor": randomness.randint(1, 5), "persistent_workers": randomness.random() < 0.5}
+        return DataLoader(
+            data,
+            batch_size=randomness.randint(1, 9),
+            sampler=sampler,
+            num_workers=num_workers,
+            **(ahead if num_workers else {}),  # type: ignore[arg-type]
+        )
+
+    for _ in range(20):
+        epoch, num_replicas = randomness.randrange(4), randomness.randint(1, 3)
+        options: dict[str, Any] = {"num_samples": 50, "num_replicas": num_replicas}
+        options["rank"] = randomness.randrange(num_replicas)
+        filled = epochs[epoch] + epochs[epoch][: -50 % num_replicas]
+        expected = filled[options["rank"] :: num_replicas]
+        run = WeightedSampler(tables[epoch], **options)
+        run.set_epoch(epoch)
+        loader = loader_of(run)
+        num_batches = randomness.randint(1, len(loader) - 1) if len(loader) > 1 else 0
+        seen = [int(index) for (batch,) in islice(loader, num_batches) for index in batch]
+        state = run.state_dict(num_consumed=len(seen), include_weights=True)
+        resumed = WeightedSampler(torch.ones(60), **options)
+        resumed.load_state_dict(json_and_tensors(state))
+        rest = [int(index) for (batch,) in loader_of(resumed) for index in batch]
+        assert seen + rest == expected
+        assert resumed.state_dict()["epoch"] == epoch + 1
+
+
+def json_and_tensors(state: dict[str, Any]) -> dict[str, Any]:
+    """Pass a state's numbers through JSON, as a checkpoint would."""
+    tensors = {key: value.clone() for key, value in state.items() if isinstance(value, Tensor)}
+    numbers: dict[str, Any] = json.loads(json.dumps({key: state[key] for key in state if key not in tensors}))
+    return numbers | tensors
+
+
+@pytest.mark.parametrize(("before", "after"), [(2, 3), (4, 1)])
+def test_another_world_size_takes_over_between_epochs(before: int, after: int) -> None:
+    weights, new = some_weights(24), some_weights(24, 1)
+    first = WeightedSampler(weights, 26, num_replicas=before, rank=before - 1)
+    list(first)
+    first.set_weights(new)
+    state = first.state_dict(include_weights=True)
+    slices = []
+    for rank in range(after):
+        resumed = WeightedSampler(torch.ones(24), 26, num_replicas=after, rank=rank)
+        resumed.load_state_dict(state)
+        slices.append(list(resumed))
+    interleaved = [index for turn in zip(*slices, strict=True) for index in turn]
+    order = global_order(new, 26, 1)
+    assert interleaved == order + order[: -26 % after]
+
+
+def test_naming_the_epoch_that_has_begun_keeps_its_place() -> None:
+    # Lightning calls set_epoch after its loader has begun to prefetch.
+    sampler = WeightedSampler(some_weights(20))
+    iterator = iter(sampler)
+    begun = list(islice(iterator, 6))
+    sampler.set_epoch(0)
+    assert (sampler.state_dict(num_consumed=2)["cursor"], sampler.num_due) == (2, 20)
+    assert begun + list(iterator) == global_order(some_weights(20), 20, 0)
+    sampler.set_epoch(1)
+    assert sampler.state_dict()["cursor"] == 0
+    assert list(sampler) == global_order(some_weights(20), 20, 1)
+
+
+def test_twins_for_frameworks_share_weights_and_place() -> None:
+    dealing = WeightedSampler(some_weights(20), num_replicas=4, rank=1)
+    dealing.load_state_dict(dealing.state_dict() | {"epoch": 3, "cursor": 8})
+    everything = dealing.for_accelerate()
+    assert everything.replica == (1, 0)
+    assert list(everything) == global_order(some_weights(20), 20, 3)[8:]
+    assert dealing.for_ddp().replica == (1, 0)  # nobody has initialised torch.distributed
+    assert dealing.replica == (4, 1)
+    assert (dealing.epoch, everything.epoch) == (3, 4)
 
 
 # --- processes ------------------------------------------------------------------------------------------
