@@ -19,6 +19,7 @@ from localmin.sampling.forms import Form, get_form
 from localmin.sampling.policy import PolicySpace
 from localmin.sampling.summary import SCHEMA
 from localmin.tasks.kinds import KINDS, TaskKind
+from localmin.tasks.schemas import read_versioned
 from localmin.tasks.storage import read_json, read_tensors
 
 __all__ = ["RunData", "load_run"]
@@ -146,7 +147,7 @@ def load_run(folder: Path) -> RunData:
             candidate_weights=arrays["candidate_weights"],
             thumbnails=arrays.get("thumbnails"),
             has_csv=(folder / "dropped.csv").exists(),
-            afterwards=Result({name: _read_if_there(folder / f"{name}.json") for name in _AFTERWARDS}),
+            afterwards=Result({kind: _read_if_there(folder, kind) for kind in _AFTERWARDS}),
         )
     except (KeyError, IndexError, TypeError) as error:
         raise RunFolderError(
@@ -154,8 +155,9 @@ def load_run(folder: Path) -> RunData:
         ) from None
 
 
-def _read_if_there(path: Path) -> Any:
-    return read_json(path) if path.exists() else None
+def _read_if_there(folder: Path, kind: str) -> Any:
+    path = folder / f"{kind}.json"
+    return read_versioned(path, kind) if path.exists() else None
 
 
 def _check_arrays(arrays: dict[str, Tensor], result: Result) -> None:

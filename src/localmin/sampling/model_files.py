@@ -7,7 +7,8 @@ from pathlib import Path
 from torch import nn
 
 from localmin.tasks.environment import versions
-from localmin.tasks.storage import write_json, write_tensors
+from localmin.tasks.schemas import write_versioned
+from localmin.tasks.storage import write_tensors
 from localmin.tasks.task import Task
 
 __all__ = ["write_model"]
@@ -24,8 +25,9 @@ def write_model(path: Path, task: Task, model: nn.Module, *, trained_by: str) ->
     """
     assert task.normalization is not None  # set by Task
     write_tensors(path / "model.safetensors", dict(model.state_dict()))
-    write_json(
+    write_versioned(
         path / "model.json",
+        "model",
         {
             "model": task.model_name,
             "num_classes": task.num_classes,

@@ -16,7 +16,8 @@ from localmin.tasks.factories import is_factory
 from localmin.tasks.recipe import Recipe
 from localmin.tasks.request import TaskRequest
 from localmin.tasks.run_folder import fingerprint
-from localmin.tasks.storage import read_json, read_tensors, write_json
+from localmin.tasks.schemas import read_versioned, write_versioned
+from localmin.tasks.storage import read_json, read_tensors
 from localmin.tasks.stored_fields import from_stored
 from localmin.tasks.task import Task
 
@@ -123,7 +124,7 @@ def write_request(folder: Path, request: TaskRequest, seed: int) -> None:
         test=None if request.test is None else _absolute(request.test),
         model=None if request.model is None else _absolute(request.model),
     )
-    write_json(folder / _REQUEST, {"request": asdict(kept), "seed": seed})
+    write_versioned(folder / _REQUEST, "task", {"request": asdict(kept), "seed": seed})
 
 
 def open_trained(source: Path | str, *, request: TaskRequest | None = None, seed: int = 0) -> TrainedModel:
@@ -177,7 +178,7 @@ def _from_run(folder: Path, request: TaskRequest | None, seed: int) -> TrainedMo
 
 
 def _read_request(path: Path) -> tuple[TaskRequest, int]:
-    stored = from_stored(_StoredRequest, read_json(path), path)
+    stored = from_stored(_StoredRequest, read_versioned(path, "task"), path)
     request = from_stored(TaskRequest, stored.request, path)
     from_stored(
         Recipe, {key: value for key, value in (request.recipe or {}).items() if value is not None}, path

@@ -20,6 +20,7 @@ from localmin.sampling.transfer import train_run
 from localmin.tasks.recipe import OptimizerFactory
 from localmin.tasks.request import TaskRequest
 from localmin.tasks.run_folder import RunFolder, Stage
+from localmin.tasks.schemas import write_versioned
 from localmin.tasks.storage import finite, write_json, write_tensors
 from localmin.tasks.task import Task
 from localmin.tasks.trained import TrainedModel
@@ -109,9 +110,10 @@ def run_everything(
             shrinking = _shrinking(trained, limit, folder, progress)
     finally:
         progress.end()
-    for name, content in (("dynamics", dynamics), ("ending", ending), ("shrinking", shrinking)):
-        if content is not None:
-            write_json(out / f"{name}.json", content)
+    if dynamics is not None:
+        write_json(out / "dynamics.json", dynamics)
+    for name, content in (("ending", ending), ("shrinking", shrinking)):
+        write_versioned(out / f"{name}.json", name, content)
     return WholeRun(summary, dynamics, ending, shrinking)
 
 
