@@ -33,8 +33,12 @@ def open_executor(
     Raises:
         InputError: If the options exclude each other.
     """
+    from localmin.tasks.data_parallel import is_launched
+
     if gpu_share is not None and ray is None:
         raise InputError("--gpu-share is the share of a network on a Ray cluster; give --ray too")
+    if (workers is not None or ray is not None) and is_launched():
+        raise InputError("torchrun divides each training among its processes; leave --workers and --ray out")
     if workers is not None and ray is not None:
         raise InputError("--workers uses this machine and --ray a cluster; give one of them")
     if ray is not None:

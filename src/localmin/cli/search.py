@@ -67,6 +67,7 @@ def search(
     from localmin.sampling.seeds import search_seeds
     from localmin.sampling.settings import preset_settings
     from localmin.sampling.starts import with_starts
+    from localmin.tasks.data_parallel import data_parallel
     from localmin.tasks.request import TaskRequest
 
     chosen_seeds = options.parse_seeds(seeds)
@@ -81,21 +82,24 @@ def search(
         {"epochs": epochs, "batch_size": batch_size, "lr": lr}, image_size,
         kind, clean_label,
     )  # fmt: skip
-    make_task = open_request(request, console)
-    folder = out or default_folder(data, preset, request, settings, chosen_seeds)
-    with open_executor(workers, ray, gpu_share=gpu_share, threads=threads) as executor:
-        summary, _ = search_seeds(
-            make_task,
-            chosen_seeds,
-            settings=settings,
-            command=options.typed_command(storage),
-            request=request,
-            out=folder,
-            device=choose_device(device),
-            executor=executor,
-            storage=storage,
-            progress=TerminalProgress(console, data),
-        )
+    with data_parallel(device=choose_device(device)) as leads:
+        if not leads:
+            return
+        make_task = open_request(request, console)
+        folder = out or default_folder(data, preset, request, settings, chosen_seeds)
+        with open_executor(workers, ray, gpu_share=gpu_share, threads=threads) as executor:
+            summary, _ = search_seeds(
+                make_task,
+                chosen_seeds,
+                settings=settings,
+                command=options.typed_command(storage),
+                request=request,
+                out=folder,
+                device=choose_device(device),
+                executor=executor,
+                storage=storage,
+                progress=TerminalProgress(console, data),
+            )
     if as_json:
         print(json.dumps(summary, allow_nan=False))
         return

@@ -61,6 +61,7 @@ def train(
     from localmin.cli.terminal_progress import TerminalProgress, stderr_console
     from localmin.sampling.transfer import carried_weights, train_run
     from localmin.sampling.transfer_files import write_training
+    from localmin.tasks.data_parallel import data_parallel
     from localmin.tasks.request import TaskRequest
     from localmin.tasks.trained import write_request
 
@@ -71,23 +72,28 @@ def train(
         {"epochs": epochs, "batch_size": batch_size, "lr": lr}, image_size,
         kind, clean_label,
     )  # fmt: skip
-    task = open_request(request, console)(seed)
-    chosen = choose_optimizer(
-        optimizer, lr=lr, temperature=temperature, momentum=task.recipe.momentum, seed=seed
-    )
-    file = policy / "policy.json" if policy is not None and policy.is_dir() else policy
-    carried = carried_weights(policy, task) if policy is not None and transfer == "probabilities" else None
-    result = train_run(
-        task,
-        policy=None if carried is not None else file,
-        transfer=transfer,  # type: ignore[arg-type]
-        weights=carried,
-        optimizer=chosen,
-        seed=seed,
-        out=out,
-        device=choose_device(device),
-        progress=TerminalProgress(console, data),
-    )
+    with data_parallel(device=choose_device(device)) as leads:
+        if not leads:
+            return
+        task = open_request(request, console)(seed)
+        chosen = choose_optimizer(
+            optimizer, lr=lr, temperature=temperature, momentum=task.recipe.momentum, seed=seed
+        )
+        file = policy / "policy.json" if policy is not None and policy.is_dir() else policy
+        carried = (
+            carried_weights(policy, task) if policy is not None and transfer == "probabilities" else None
+        )
+        result = train_run(
+            task,
+            policy=None if carried is not None else file,
+            transfer=transfer,  # type: ignore[arg-type]
+            weights=carried,
+            optimizer=chosen,
+            seed=seed,
+            out=out,
+            device=choose_device(device),
+            progress=TerminalProgress(console, data),
+        )
     if out is not None:
         write_request(out, request, seed)
         write_training(out, task, result)

@@ -21,9 +21,9 @@ import torch
 
 from localmin.errors import InputError, MissingDependencyError, WorkerError
 from localmin.sampling.execution.folds import FoldCollector
-from localmin.sampling.execution.parcel import as_bytes, from_bytes, pack, unpack
 from localmin.sampling.execution.protocol import TrialRequest
 from localmin.sampling.trial import FoldOutcome, TrialOutcome, TrialPlan, run_fold
+from localmin.tasks.parcel import as_bytes, from_bytes, pack, unpack
 from localmin.tasks.task import Task
 
 __all__ = ["RayTrials"]

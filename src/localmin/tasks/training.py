@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from localmin.errors import DataError, InputError
 from localmin.tasks.checkpoint import CheckpointFile
+from localmin.tasks.data_parallel import Ranks, current_ranks
 from localmin.tasks.examples import Examples
 from localmin.tasks.recipe import Recipe, learning_rate_factor
 from localmin.tasks.task import Task
@@ -179,6 +180,11 @@ def train_model(
     model = task.build_model(seed if model_seed is None else model_seed).to(device)
     if start is not None:
         model.load_state_dict(start.model)
+    ranks = current_ranks()
+    if ranks is not None:
+        watches = observer is not None and observer.watches_steps
+        parts = (task,) if examples is task.train else (task, examples)
+        ranks.tell(_Order(draw, recipe, seed, epochs, lr_scale, device.type, watches), once=parts)
     loop = _Loop(task, examples, draw, recipe, model, observer, seed, epochs, lr_scale, device)
     if start is not None and start.optimizer is not None:
         loop.optimizer.load_state_dict(start.optimizer)
@@ -192,6 +198,58 @@ def train_model(
         loop.diverged,
         loop.optimizer.state_dict(),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Order:
+    """What the leader of several ranks tells them of a training, beside the task and the examples."""
+
+    draw: EpochDraw
+    recipe: Recipe
+    seed: int
+    epochs: int
+    lr_scale: float
+    device: str
+    watches_steps: bool
+
+
+def join_training(order: Any, task: Task, examples: Examples | None = None) -> None:
+    """Take part in a training that another process leads; the weights come from there.
+
+    Args:
+        order: What the leader sent.
+        task: As the leader has it.
+        examples: None for the training part of the task.
+    """
+    device = torch.device(order.device)
+    model = task.build_model(order.seed).to(device)
+    watcher = _Gathering() if order.watches_steps else None
+    examples = task.train if examples is None else examples
+    loop = _Loop(
+        task, examples, order.draw, order.recipe, model, watcher, order.seed, order.epochs, order.lr_scale,
+        device,
+    )  # fmt: skip
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        loop.run(None, None)
+
+
+class _Gathering:
+    """Stand for the leader's observer: the ranks have to know that it wants to see every step."""
+
+    watches_steps = True
+
+    def on_step(self, epoch: int, indices: Tensor, logits: Tensor, labels: Tensor) -> None:
+        """Do nothing."""
+
+    def on_epoch(self, epoch: int, model: nn.Module) -> None:
+        """Do nothing."""
+
+    def state(self) -> dict[str, Tensor]:
+        """List nothing."""
+        return {}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Take up nothing."""
 
 
 class _Loop:
@@ -216,6 +274,7 @@ class _Loop:
         self.scale_batches = not examples.inputs.is_floating_point()
         inputs, self.labels = _placed(examples, device)
         self.inputs = inputs if self.scale_batches else task.prepare(inputs)
+        self.ranks = current_ranks()
         self.optimizer = recipe.make_optimizer(model.parameters())
         self.peaks = [group["lr"] * lr_scale for group in self.optimizer.param_groups]
         self.losses: list[float] = []
@@ -226,6 +285,23 @@ class _Loop:
     def run(self, checkpoint: CheckpointFile | None, on_epoch: EpochProgress | None) -> None:
         if checkpoint is not None:
             self._restore(checkpoint)
+        if self.ranks is None:
+            self._run(checkpoint, on_epoch)
+            return
+        self.ranks.is_training = True
+        self._agree(self.ranks)
+        with self.ranks.batch_norm_over_all(self.model):
+            self._run(checkpoint, on_epoch)
+        self.ranks.is_training = False
+
+    def _agree(self, ranks: Ranks) -> None:
+        """Start all ranks from the leader's weights and epoch."""
+        if ranks.leads:
+            ranks.tell(self._state())
+        else:
+            self._take_up(ranks.hear()[0])
+
+    def _run(self, checkpoint: CheckpointFile | None, on_epoch: EpochProgress | None) -> None:
         for epoch in range(len(self.losses) + 1, self.epochs + 1):
             if self.diverged:
                 break
@@ -241,7 +317,9 @@ class _Loop:
     def _epoch(self, epoch: int) -> None:
         # Seeding each epoch anew makes a run that continues from a checkpoint equal to an unbroken one.
         generator = torch.Generator().manual_seed(mix_seed(self.seed, epoch))
-        self._seed_dropout(mix_seed(self.seed, epoch, 1))
+        ranks = self.ranks
+        alone = ranks is None or ranks.leads
+        self._seed_dropout(mix_seed(self.seed, epoch, 1, *(() if alone or ranks is None else (ranks.rank,))))
         order = self.draw(generator)
         steps_per_epoch = count_steps(len(order), self.recipe.batch_size)
         watch = self.observer if self.observer is not None and self.observer.watches_steps else None
@@ -251,12 +329,14 @@ class _Loop:
         self.model.train()
         for step, chosen in enumerate(_batches(order.to(self.inputs.device), self.recipe.batch_size)):
             self._set_learning_rate((epoch - 1) * steps_per_epoch + step, steps_per_epoch)
-            inputs = self.inputs[chosen].to(self.device, non_blocking=True)
-            labels = self.labels[chosen].to(self.device, non_blocking=True)
-            if self.scale_batches:
-                inputs = self.task.prepare(inputs)
-            if self.recipe.augmentation != "none":
-                inputs = self.recipe.augment(inputs, generator)
+            mine = chosen if ranks is None else ranks.share(chosen)
+            if self.recipe.augmentation == "none":
+                inputs = self._inputs(mine)
+            else:
+                # Ranks augment the whole batch, so that each example is turned as it is in one process.
+                inputs = self.recipe.augment(self._inputs(chosen), generator)
+                inputs = inputs if ranks is None else ranks.share(inputs)
+            labels = self.labels[mine].to(self.device, non_blocking=True)
             logits = self.model(inputs)
             if self.num_steps == 0 and step == 0:
                 check_logits(logits, self.task)
@@ -264,12 +344,23 @@ class _Loop:
                 loss = nn.functional.cross_entropy(logits, labels, label_smoothing=smoothing)
             else:
                 loss = self.task.example_loss(logits, labels).mean()
+            if ranks is not None:
+                # The mean over the batch is the sum of what the ranks hold of it.
+                loss = loss * (1 / ranks.size if ranks.repeats(len(chosen)) else len(mine) / len(chosen))
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
+            if ranks is not None:
+                ranks.sum_gradients(self.model)
             self.optimizer.step()
             total += loss.detach() * len(chosen)
             if watch is not None:
-                watch.on_step(epoch, chosen, logits.detach(), labels)
+                shown = logits.detach()
+                if ranks is not None:
+                    shown = ranks.gather(shown, len(chosen))
+                    labels = self.labels[chosen].to(self.device)
+                watch.on_step(epoch, chosen, shown, labels)
+        if ranks is not None:
+            total = ranks.sum(total)
         self.num_draws += len(order)
         self.num_steps += steps_per_epoch
         self.losses.append(float(total) / len(order))
@@ -289,28 +380,36 @@ class _Loop:
         for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
             group["lr"] = peak * factor
 
+    def _inputs(self, chosen: Tensor) -> Tensor:
+        inputs = self.inputs[chosen].to(self.device, non_blocking=True)
+        return self.task.prepare(inputs) if self.scale_batches else inputs
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "losses": self.losses,
+            "num_draws": self.num_draws,
+            "num_steps": self.num_steps,
+        }
+
     def _save(self, checkpoint: CheckpointFile) -> None:
-        checkpoint.save(
-            {
-                "model": self.model.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "observer": {} if self.observer is None else self.observer.state(),
-                "losses": self.losses,
-                "num_draws": self.num_draws,
-                "num_steps": self.num_steps,
-            }
-        )
+        observer = {} if self.observer is None else self.observer.state()
+        checkpoint.save(self._state() | {"observer": observer})
 
     def _restore(self, checkpoint: CheckpointFile) -> None:
         saved = checkpoint.load()
         if saved is None:
             return
-        self.model.load_state_dict(saved["model"])
-        self.optimizer.load_state_dict(saved["optimizer"])
         if self.observer is not None:
             self.observer.restore(saved["observer"])
-        self.losses = list(saved["losses"])
-        self.num_draws, self.num_steps = saved["num_draws"], saved["num_steps"]
+        self._take_up(saved)
+
+    def _take_up(self, state: dict[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.losses = list(state["losses"])
+        self.num_draws, self.num_steps = state["num_draws"], state["num_steps"]
 
 
 def _placed(examples: Examples, device: torch.device) -> tuple[Tensor, Tensor]:

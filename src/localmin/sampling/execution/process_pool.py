@@ -25,9 +25,9 @@ import torch
 
 from localmin.errors import InputError, WorkerError
 from localmin.sampling.execution.folds import FoldCollector
-from localmin.sampling.execution.parcel import Layout, pack, write_tensors
 from localmin.sampling.execution.protocol import TrialRequest
 from localmin.sampling.trial import FoldOutcome, TrialOutcome, TrialPlan
+from localmin.tasks.parcel import Layout, pack, write_tensors
 from localmin.tasks.task import Task
 
 __all__ = ["ProcessPool"]

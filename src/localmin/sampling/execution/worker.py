@@ -15,8 +15,8 @@ from typing import Any
 import cloudpickle  # type: ignore[import-untyped]
 import torch
 
-from localmin.sampling.execution.parcel import map_tensors, unpack
 from localmin.sampling.trial import run_fold
+from localmin.tasks.parcel import map_tensors, unpack
 
 __all__ = ["main"]
 
