@@ -44,6 +44,7 @@ _Name = Literal[
 _LARGEST_BLEND = 100.0
 # Below this the velocity after the decay carries too few digits to move the position with.
 _SMALLEST_DECAY = 1e-3
+_NOISE_BLOCK = 32768
 # No float generator returns a normal draw as large as this.
 _LARGEST_NORMAL = 10.0
 
@@ -309,7 +310,7 @@ def draw_noise(
     generator: torch.Generator,
     buffers: Sequence[Tensor] | None = None,
 ) -> list[list[Tensor]]:
-    """Draw normals shaped like a list of tensors, with one call for the whole list.
+    """Draw normals shaped like a list of tensors, as one stream for the whole list.
 
     Args:
         like: Tensors of one device and dtype.
@@ -321,17 +322,25 @@ def draw_noise(
         One list of tensors per draw, shaped like the input.
 
     Cost:
-        One call of ``normal_`` per draw on as many numbers as the tensors hold.
+        One normal per number of the tensors and draw; on the CPU in blocks that stay in cache.
     """
     sizes = [tensor.numel() for tensor in like]
     result = []
     for index, scale in enumerate(scales):
         flat = like[0].new_empty(sum(sizes)) if buffers is None else buffers[index]
-        flat.normal_(0.0, scale, generator=generator)
+        _fill_normal(flat, scale, generator)
         result.append(
             [part.view(tensor.shape) for part, tensor in zip(torch.split(flat, sizes), like, strict=True)]
         )
     return result
+
+
+def _fill_normal(flat: Tensor, scale: float, generator: torch.Generator) -> None:
+    # torch fills with uniform numbers first and transforms them afterwards: in blocks that stay in cache this
+    # takes two thirds of the time.
+    blocks = torch.split(flat, _NOISE_BLOCK) if flat.is_cpu and flat.numel() > _NOISE_BLOCK else (flat,)
+    for block in blocks:
+        block.normal_(0.0, scale, generator=generator)
 
 
 def push_along_gradient(positions: list[Tensor], gradients: list[Tensor], step_size: float) -> None:

@@ -84,6 +84,9 @@ def test_shifted_barrier_explains_the_overshoot(step: float, expected: float) ->
 def test_ornstein_uhlenbeck_exit() -> None:
     for beta, expected in ((4.0, 4.501602), (8.0, 27.432739), (12.0, 161.893964)):
         assert theory.ou_exit_time(1.0, 1.0, beta) == pytest.approx(expected, rel=1e-7)
+    m, radius, beta = 1.0, 1.0, 12.0
+    asymptote = np.exp(beta * m * radius**2 / 2) * np.sqrt(2 * np.pi / (beta * m)) / (2 * m * radius)
+    assert asymptote == pytest.approx(145.96, abs=0.006)
     # A mirrored path: the exit time of an interval is the passage time with reflection at 0.
     reference = theory.mean_first_passage_1d(
         lambda x: np.where(x < 0, 1e3 * x**2, 1.7 * x**2 / 2), 5.0, 0.0, 0.9
@@ -137,6 +140,17 @@ def test_underdamped_gap(friction: float, gap_time: float, formula: float) -> No
     assert theory.eyring_kramers(2.0, -1.0, 0.25, 12.0, "underdamped", friction=friction) == pytest.approx(
         formula, rel=1e-4
     )
+
+
+@pytest.mark.parametrize(
+    ("friction", "gap_time", "formula"),
+    [(0.5, 902.20, 844.52), (1.0, 1120.23, 1066.90), (2.0, 1696.42, 1591.89)],
+)
+def test_underdamped_gap_at_lower_temperature(friction: float, gap_time: float, formula: float) -> None:
+    gap = theory.spectral_gap_underdamped(double_well, 20.0, friction, domain=(-2.2, 2.2))
+    assert 2 / gap == pytest.approx(gap_time, rel=1e-4)
+    found = theory.eyring_kramers(2.0, -1.0, 0.25, 20.0, "underdamped", friction=friction)
+    assert found == pytest.approx(formula, rel=1e-5)
 
 
 def test_low_friction_factor_explains_the_turnover() -> None:
@@ -196,6 +210,27 @@ def test_skew_drift_in_two_dimensions(
         num_basis=26,
     )
     assert 2 / gap == pytest.approx(gap_time, rel=1e-4)
+
+
+@pytest.mark.parametrize(("strength", "gap_time"), [(1.0, 494.33), (2.0, 308.77)])
+def test_skew_drift_at_lower_temperature(strength: float, gap_time: float) -> None:
+    gap = theory.spectral_gap_2d(
+        lambda x, y: double_well(x) + y**2 / 2,
+        20.0,
+        domain=((-2.1, 2.1), (-2.3, 2.3)),
+        skew=strength * ROTATION,
+        num_basis=28,
+    )
+    assert 2 / gap == pytest.approx(gap_time, rel=1e-4)
+
+
+@pytest.mark.parametrize("beta", [20.0, 48.0])
+def test_underdamped_times_scale_with_the_height(beta: float) -> None:
+    """T(beta, c, friction) = T(beta c, 1, friction / sqrt(c)) / sqrt(c) for F = c (x^2 - 1)^2 / 4."""
+    c, friction = 0.25, 0.6
+    scaled = theory.spectral_gap_underdamped(lambda x: c * double_well(x), beta, friction, domain=(-3.2, 3.2))
+    plain = theory.spectral_gap_underdamped(double_well, beta * c, friction / c**0.5, domain=(-3.2, 3.2))
+    assert scaled == pytest.approx(plain * c**0.5, rel=1e-6)
 
 
 def test_skew_never_slows_the_exit_and_is_neutral_when_it_misses_the_unstable_direction() -> None:

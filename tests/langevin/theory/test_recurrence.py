@@ -70,6 +70,44 @@ def test_the_bounds_exceed_the_noiseless_settling_time() -> None:
         assert settled < bound < 20 * settled
 
 
+@pytest.mark.parametrize(
+    ("dynamics", "friction"),
+    [("overdamped", None), ("underdamped", None), ("underdamped", 0.3), ("nonreversible", None)],
+)
+def test_the_derived_bound_holds_for_every_start(dynamics: theory.Dynamics, friction: float | None) -> None:
+    hessian, radius, tolerance, skew = [0.05, 1.0], 2.0, 0.15, 1.3 * ROTATION
+    bound = theory.settling_time_bound(hessian, radius, tolerance, dynamics, friction=friction, skew=skew)
+    latest = max(
+        theory.settling_time(
+            hessian,
+            [radius * np.cos(angle), radius * np.sin(angle)],
+            tolerance,
+            dynamics,
+            friction=friction,
+            skew=skew,
+        )
+        for angle in np.linspace(0, np.pi, 7)
+    )
+    assert latest <= bound < 3 * latest
+    if dynamics == "overdamped":
+        assert bound == pytest.approx(latest, abs=0.02)
+    assert bound < theory.recurrence_time_bound(
+        hessian, radius, tolerance, dynamics, friction=friction, skew=skew
+    )
+
+
+@pytest.mark.parametrize("m", [0.5, 0.05, 0.003])
+def test_the_remembered_constants_suffice(m: float) -> None:
+    """From the recurrence time on the semigroup carries any start within r into e^2 / (8 r)."""
+    for tolerance, radius in ((0.1, 1.0), (0.7, 1.5)):
+        reached = tolerance**2 / (8 * radius)
+        time = theory.recurrence_time_bound([m, 1.0], radius, tolerance, "underdamped")
+        assert time >= 1
+        assert theory.semigroup_bound([m, 1.0], time) * radius <= reached * (1 + 1e-9)
+        slow = theory.recurrence_time_bound([m, 1.0], radius, tolerance, "overdamped")
+        assert np.exp(-m * slow) * radius <= reached
+
+
 def test_skew_prefactor_of_a_rotation() -> None:
     # At the critical strength the semigroup is defective; well above it C_J is close to sqrt(M/m) at most.
     strength = 3.0
@@ -78,6 +116,8 @@ def test_skew_prefactor_of_a_rotation() -> None:
 
 
 def test_bad_recurrence_input() -> None:
+    with pytest.raises(InputError, match="below radius"):
+        theory.settling_time_bound(1.0, 1.0, 2.0, "overdamped")
     with pytest.raises(InputError, match="below radius"):
         theory.recurrence_time_bound(1.0, 1.0, 2.0, "overdamped")
     with pytest.raises(InputError, match="friction up to"):

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.linalg import solve_continuous_lyapunov
 
-from localmin.errors import InputError
+from localmin.errors import InputError, ShapeError
 from localmin.langevin import theory
 from localmin.langevin.coefficients import exponential_coefficients
 
@@ -208,17 +208,9 @@ def test_transient_covariance_of_the_overdamped_dynamics() -> None:
 
 def test_w2_decays_at_the_rate_of_each_dynamics() -> None:
     hessian, beta, skew = np.diag([0.2, 1.5]), 4.0, 0.8 * ROTATION
-    from scipy.linalg import expm
-
-    from localmin.langevin.theory.spectra import drift_matrix
 
     def distance(dynamics: theory.Dynamics, t: float) -> float:
-        drift = drift_matrix(hessian, dynamics, skew=skew)
-        size = drift.shape[0]
-        mean = expm(-t * drift) @ np.concatenate([np.ones(2), np.zeros(size - 2)])
-        limit = np.diag(np.concatenate([1 / np.diag(hessian), np.ones(size - 2)])) / beta
-        now = theory.transient_covariance(hessian, beta, t, dynamics, skew=skew)
-        return theory.w2_gaussian(mean, now, np.zeros(size), limit)
+        return theory.w2_to_equilibrium(hessian, [1.0, 1.0], t, beta, dynamics, skew=skew)
 
     for dynamics in ("overdamped", "nonreversible"):
         rate = theory.convergence_rate(hessian, dynamics, skew=skew)
@@ -228,6 +220,11 @@ def test_w2_decays_at_the_rate_of_each_dynamics() -> None:
     rate = theory.convergence_rate(hessian, "underdamped")
     slope = np.log(distance("underdamped", 10.0) / 10 / (distance("underdamped", 18.0) / 18)) / 8
     assert slope == pytest.approx(rate, rel=0.1)
+    # At time 0 a point: distance^2 = |start|^2 + tr of the Gibbs covariance, velocities included.
+    assert distance("overdamped", 0.0) ** 2 == pytest.approx(2 + (1 / 0.2 + 1 / 1.5) / beta)
+    assert distance("underdamped", 0.0) ** 2 == pytest.approx(2 + (1 / 0.2 + 1 / 1.5 + 2) / beta)
+    with pytest.raises(ShapeError, match="start"):
+        theory.w2_to_equilibrium(hessian, [1.0], 1.0, beta)
 
 
 def test_w2_of_commuting_gaussians() -> None:

@@ -14,13 +14,23 @@ from localmin.langevin.theory.rates import (
     settling_time,
     steps_per_efold,
 )
-from localmin.langevin.theory.recurrence import enter_and_stay_time, recurrence_time_bound, skew_prefactor
+from localmin.langevin.theory.recurrence import (
+    enter_and_stay_time,
+    recurrence_time_bound,
+    settling_time_bound,
+    skew_prefactor,
+)
 from localmin.langevin.theory.schemes import Scheme, spectral_radius, underdamped_schemes
 from localmin.langevin.theory.skew_design import critical_skew_strength, optimal_skew, skew_rate_bounds
 from localmin.langevin.theory.spectra import Dynamics
 from localmin.langevin.theory.spectral_gap import spectral_gap_1d, spectral_gap_2d, spectral_gap_underdamped
 from localmin.langevin.theory.stability import max_stable_step
-from localmin.langevin.theory.stationary import stationary_covariance, transient_covariance, w2_gaussian
+from localmin.langevin.theory.stationary import (
+    stationary_covariance,
+    transient_covariance,
+    w2_gaussian,
+    w2_to_equilibrium,
+)
 
 __all__ = [
     "Dynamics",
@@ -41,6 +51,7 @@ __all__ = [
     "saddle_rate",
     "semigroup_bound",
     "settling_time",
+    "settling_time_bound",
     "skew_prefactor",
     "skew_rate_bounds",
     "spectral_gap_1d",
@@ -52,4 +63,5 @@ __all__ = [
     "transient_covariance",
     "underdamped_schemes",
     "w2_gaussian",
+    "w2_to_equilibrium",
 ]

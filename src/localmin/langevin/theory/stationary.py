@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import expm, solve_discrete_lyapunov
 
-from localmin.errors import InputError
+from localmin.errors import InputError, ShapeError
 from localmin.langevin.theory.schemes import Scheme, canonical_scheme, mode_step
 from localmin.langevin.theory.spectra import (
     Dynamics,
@@ -22,7 +22,7 @@ from localmin.langevin.theory.spectra import (
 )
 from localmin.langevin.theory.stability import max_stable_step
 
-__all__ = ["stationary_covariance", "transient_covariance", "w2_gaussian"]
+__all__ = ["stationary_covariance", "transient_covariance", "w2_gaussian", "w2_to_equilibrium"]
 
 
 def stationary_covariance(
@@ -176,6 +176,57 @@ def transient_covariance(
     flow = expm(-time * drift_matrix(hessian, dynamics, friction=friction, skew=skew))
     covariance: NDArray[np.float64] = stationary - flow @ stationary @ flow.T
     return (covariance + covariance.T) / 2
+
+
+def w2_to_equilibrium(
+    hessian: ArrayLike,
+    start: ArrayLike,
+    time: float,
+    beta: float,
+    dynamics: Dynamics = "overdamped",
+    *,
+    friction: FrictionLike = None,
+    skew: Any = None,
+) -> float:
+    """Compute the 2-Wasserstein distance to the Gibbs law after a start from one point, on a quadratic.
+
+    Decays at the rate of `convergence_rate`: m, sqrt(m) (critical friction, with a factor linear in t), or
+    min Re eig((I + J) H).
+
+    Args:
+        hessian: Positive definite H: a number, eigenvalues ``(d,)`` or a matrix ``(d, d)``.
+        start: Starting position ``(d,)``; velocities start at zero.
+        time: Time t >= 0 of the exact (continuous) dynamics.
+        beta: Inverse temperature.
+        dynamics: "overdamped", "underdamped" (then over positions and velocities) or "nonreversible".
+        friction: For "underdamped"; None or "critical" means 2 sqrt(m).
+        skew: For "nonreversible".
+
+    Returns:
+        The distance.
+
+    Raises:
+        ShapeError: If the start does not fit the Hessian.
+
+    Source:
+        Derived here: means and covariances of the linear equation in `w2_gaussian`.
+
+    Example:
+        >>> round(w2_to_equilibrium(2.0, [3.0], 0.0, 0.5), 6) == round(float(np.sqrt(9 + 1)), 6)
+        True
+    """
+    covariance = transient_covariance(hessian, beta, time, dynamics, friction=friction, skew=skew)
+    matrix = as_hessian(hessian)
+    stationary = np.linalg.inv(matrix) / beta
+    position = np.atleast_1d(np.asarray(start, dtype=np.float64))
+    if position.shape != (matrix.shape[0],):
+        raise ShapeError(f"start must have shape ({matrix.shape[0]},), got {position.shape}")
+    if dynamics == "underdamped":
+        zero = np.zeros_like(matrix)
+        stationary = np.block([[stationary, zero], [zero, np.eye(matrix.shape[0]) / beta]])
+        position = np.concatenate([position, np.zeros_like(position)])
+    flow = expm(-time * drift_matrix(hessian, dynamics, friction=friction, skew=skew))
+    return w2_gaussian(flow @ position, covariance, np.zeros_like(position), stationary)
 
 
 def w2_gaussian(mean1: ArrayLike, covariance1: ArrayLike, mean2: ArrayLike, covariance2: ArrayLike) -> float:
