@@ -8,8 +8,17 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
+from localmin.sampling import class_quotas
 from localmin.sampling.class_quotas import ClassQuotas, whole_shares
+
+
+def batch_of(quotas: ClassQuotas, number: int) -> tuple[Tensor, Tensor]:
+    """Take one batch out of its group: its slots, and the slots before it."""
+    group, place = divmod(number, quotas.group_length)
+    slots, before = quotas.group(group)
+    return slots[place], before + slots[:place].sum(0)
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -41,15 +50,20 @@ def test_shares_are_right_on_average() -> None:
 @given(
     counts=st.lists(st.integers(0, 60), min_size=1, max_size=8).filter(lambda counts: sum(counts) > 0),
     num_batches=st.integers(1, 40),
+    longest=st.sampled_from([1, 3, 64]),
     key=st.integers(0, 2**40),
 )
-def test_every_batch_has_each_class_rounded_down_or_up(counts: list[int], num_batches: int, key: int) -> None:
+def test_every_batch_has_each_class_rounded_down_or_up(
+    counts: list[int], num_batches: int, longest: int, key: int
+) -> None:
     counts[0] += -sum(counts) % num_batches
     totals = torch.tensor(counts)
-    quotas = ClassQuotas(totals, num_batches, key)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(class_quotas, "_LONGEST_GROUP", longest)
+        quotas = ClassQuotas(totals, num_batches, key)
     so_far = torch.zeros_like(totals)
     for number in range(num_batches):
-        slots, before = quotas.batch(number)
+        slots, before = batch_of(quotas, number)
         assert torch.equal(before, so_far)
         assert int(slots.sum()) == sum(counts) // num_batches
         assert bool((slots >= totals // num_batches).all())
@@ -58,17 +72,18 @@ def test_every_batch_has_each_class_rounded_down_or_up(counts: list[int], num_ba
     assert torch.equal(so_far, totals)
 
 
-def test_batches_may_be_asked_for_in_any_order() -> None:
+def test_batches_may_be_asked_for_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(class_quotas, "_LONGEST_GROUP", 3)
     totals = torch.tensor([50, 31, 19])
     in_order = ClassQuotas(totals, 20, 7)
-    expected = [in_order.batch(number) for number in range(20)]
+    expected = [batch_of(in_order, number) for number in range(20)]
     jumping = ClassQuotas(totals, 20, 7)
     for number in random.Random(0).sample(range(20), 20):
-        found = jumping.batch(number)
+        found = batch_of(jumping, number)
         assert torch.equal(found[0], expected[number][0])
         assert torch.equal(found[1], expected[number][1])
     other = ClassQuotas(totals, 20, 8)
-    assert any(not torch.equal(other.batch(k)[0], expected[k][0]) for k in range(20))
+    assert any(not torch.equal(batch_of(other, k)[0], expected[k][0]) for k in range(20))
 
 
 @pytest.mark.parametrize("number", [0, 3, 7])
@@ -76,7 +91,7 @@ def test_any_two_classes_meet_in_any_batch(number: int) -> None:
     # 8 classes, 2 places in a batch, 8 batches of an epoch: 28 pairs of classes, equally likely.
     totals = torch.full((8,), 2)
     pairs = Counter(
-        tuple(ClassQuotas(totals, 8, key).batch(number)[0].nonzero().squeeze(1).tolist())
+        tuple(batch_of(ClassQuotas(totals, 8, key), number)[0].nonzero().squeeze(1).tolist())
         for key in range(1400)
     )
     assert len(pairs) == 28

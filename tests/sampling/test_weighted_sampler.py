@@ -1,12 +1,10 @@
 """The sampler: ranks, epochs, resumption, changing weights, real DataLoaders, real processes."""
 
 import copy
-import doctest
 import json
 import math
 import pickle
 import random
-import re
 import subprocess
 import sys
 import tracemalloc
@@ -26,7 +24,6 @@ from localmin.errors import InputError, ShapeError
 from localmin.sampling import draws
 from localmin.sampling.weighted_sampler import DrawKind, WeightedSampler
 
-HOWTO = Path(__file__).parents[2] / "docs" / "howto" / "weighted_sampler.md"
 DRAW_KINDS: list[DrawKind] = ["systematic", "independent", "distinct"]
 
 
@@ -751,35 +748,3 @@ def test_two_processes_find_their_ranks_and_share_weights(tmp_path: Path) -> Non
         "weights",
         "weights",
     ]
-
-
-# --- the how-to page ------------------------------------------------------------------------------------
-
-
-def code_blocks(page: str) -> list[str]:
-    return re.findall(r"^```python\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
-
-
-def test_the_how_to_page_does_what_it_shows() -> None:
-    blocks = [block for block in code_blocks(HOWTO.read_text()) if block.startswith(">>>")]
-    assert len(blocks) >= 5
-    parser, names = doctest.DocTestParser(), dict[str, Any]()
-    runner = doctest.DocTestRunner()
-    for number, block in enumerate(blocks):
-        test = parser.get_doctest(block, names, f"block {number}", str(HOWTO), 0)
-        runner.run(test, clear_globs=False)
-        names = test.globs
-    assert runner.failures == 0
-
-
-@pytest.mark.slow
-def test_the_script_of_the_how_to_page_runs_on_two_ranks(tmp_path: Path) -> None:
-    (script,) = [block for block in code_blocks(HOWTO.read_text()) if block.startswith("# train.py")]
-    (tmp_path / "train.py").write_text(script)
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    run = subprocess.run(
-        [*torchrun, "train.py"], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=True
-    )
-    assert "epoch 2: mean loss" in run.stdout
-    first_checkpoint = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
-    assert first_checkpoint["sampler"]["epoch"] == 3

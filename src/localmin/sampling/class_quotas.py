@@ -12,6 +12,10 @@ from localmin.sampling.epoch_sampler import seeded_generator
 
 __all__ = ["ClassQuotas", "whole_shares"]
 
+# Batches that are worked out together, and numbers (batches times classes) that this may take.
+_LONGEST_GROUP = 64
+_GROUP_NUMBERS = 65_536
+
 
 def whole_shares(shares: Sequence[int], total: int, generator: torch.Generator) -> list[int]:
     """Share out a whole number in proportion, each part rounded down or up: ``E[part_c] = total q_c``.
@@ -46,7 +50,8 @@ class ClassQuotas:
     The epoch is halved again and again, down to single batches; at every cut each class is split in
     proportion, rounded down or up, in a random order of the classes. Hence a class that has ``n_c`` slots
     in T batches gets ``floor(n_c / T)`` or ``ceil(n_c / T)`` of them in every batch, and which classes
-    meet in a batch is random. A batch is found by following its halves, without the batches before it.
+    meet in a batch is random. Batches come in groups of neighbours, worked out together; a group is found
+    by following its halves, without the groups before it.
 
     Args:
         totals: Slots of each class in the epoch, shape ``(C,)``, int64, >= 0, in all a multiple of
@@ -58,49 +63,66 @@ class ClassQuotas:
         Derived here.
 
     Cost:
-        About two cuts a batch when batches are asked for in order, ``log2 T`` for one anywhere; a cut works
-        on C numbers. Memory: ``log2 T`` tables of C numbers.
+        About two cuts a batch when groups are asked for in order; a cut works on C numbers. Memory: about
+        65,000 numbers, more if C is larger.
 
     Example:
         >>> quotas = ClassQuotas(torch.tensor([6, 3, 3]), 3, 0)
-        >>> [quotas.batch(k)[0].tolist() for k in range(3)]
-        [[2, 1, 1], [2, 1, 1], [2, 1, 1]]
+        >>> quotas.group(0)[0]
+        tensor([[2, 1, 1],
+                [2, 1, 1],
+                [2, 1, 1]])
     """
 
     def __init__(self, totals: Int64[Tensor, " c"], num_batches: int, *key: int) -> None:
+        self.group_length = max(1, min(_LONGEST_GROUP, _GROUP_NUMBERS // len(totals)))
         self._key = key
-        # Parts of the epoch, each the half of the one before: first batch, length, slots in it, slots before.
+        # Parts of the epoch, each a piece of the one before: first batch, length, slots in it, slots before.
         self._path = [(0, num_batches, totals, torch.zeros_like(totals))]
 
-    def batch(self, number: int) -> tuple[Int64[Tensor, " c"], Int64[Tensor, " c"]]:
-        """Find the slots of one batch.
+    def group(self, number: int) -> tuple[Int64[Tensor, "g c"], Int64[Tensor, " c"]]:
+        """Find the slots of the batches from ``number * group_length`` on, up to the next group.
 
         Args:
-            number: Batch, from 0 to ``num_batches - 1``.
+            number: Group, from 0.
 
         Returns:
-            Slots of each class in this batch, and in all batches before it; shapes ``(C,)``, int64.
+            Slots of each class in each batch of the group, and in all batches before the group; shapes
+            ``(g, C)`` and ``(C,)``, int64.
         """
-        while not self._path[-1][0] <= number < self._path[-1][0] + self._path[-1][1]:
+        wanted = number * self.group_length
+        while not self._path[-1][0] <= wanted < self._path[-1][0] + self._path[-1][1]:
             self._path.pop()
-        while self._path[-1][1] > 1:
+        while self._path[-1][1] > self.group_length:
             first, length, slots, before = self._path[-1]
-            half = length // 2
-            left = self._split(slots, half, first, length)
-            if number < first + half:
+            half = self.group_length * max(1, length // (2 * self.group_length))
+            lengths, halves = torch.tensor([length]), torch.tensor([half])
+            left = _split(slots[None], halves, lengths, seeded_generator(*self._key, first, length))[0]
+            if wanted < first + half:
                 self._path.append((first, half, left, before))
             else:
                 self._path.append((first + half, length - half, slots - left, before + left))
-        return self._path[-1][2], self._path[-1][3]
+        first, length, slots, before = self._path[-1]
+        generator = seeded_generator(*self._key, first, length, 1)
+        parts, lengths = slots[None], torch.tensor([length])
+        while int(lengths.max()) > 1:
+            halves = lengths // 2
+            left = _split(parts, halves, lengths, generator)
+            parts = torch.stack([left, parts - left], dim=1).flatten(0, 1)
+            lengths = torch.stack([halves, lengths - halves], dim=1).flatten()
+            parts, lengths = parts[lengths > 0], lengths[lengths > 0]
+        return parts, before
 
-    def _split(self, slots: Tensor, half: int, first: int, length: int) -> Tensor:
-        """Give the first ``half`` of ``length`` batches their part of the slots."""
-        generator = seeded_generator(*self._key, first, length)
-        left = torch.div(slots * half, length, rounding_mode="floor")
-        fractions = slots * half - left * length
-        order = torch.randperm(len(slots), generator=generator)
-        # Fractions add up to a multiple of `length`, so the parts add up exactly.
-        ends = fractions[order].cumsum(0) + torch.randint(length, (), generator=generator)
-        ends = torch.div(ends, length, rounding_mode="floor")
-        left[order] += torch.diff(ends, prepend=torch.zeros(1, dtype=ends.dtype))
-        return left
+
+def _split(
+    slots: Int64[Tensor, "r c"], halves: Tensor, lengths: Tensor, generator: torch.Generator
+) -> Int64[Tensor, "r c"]:
+    """Give the first ``halves[i]`` of ``lengths[i]`` batches their part of the slots, for each row i."""
+    shares, lengths = slots * halves[:, None], lengths[:, None]
+    left = torch.div(shares, lengths, rounding_mode="floor")
+    fractions = shares - left * lengths
+    order = torch.rand(slots.shape, generator=generator).argsort(dim=1)
+    offsets = (torch.rand(lengths.shape, generator=generator, dtype=torch.float64) * lengths).long()
+    # Fractions add up to a multiple of the length, so the parts add up exactly.
+    ends = torch.div(fractions.gather(1, order).cumsum(1) + offsets, lengths, rounding_mode="floor")
+    return left.scatter_add(1, order, torch.diff(ends, dim=1, prepend=torch.zeros_like(offsets)))

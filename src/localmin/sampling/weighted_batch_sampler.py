@@ -99,8 +99,8 @@ class WeightedBatchSampler(AbstractEpochSampler[list[int], _BatchTable]):
         Derived here; see `localmin.sampling.class_quotas`.
 
     Cost:
-        A batch: a few operations on as many numbers as there are classes. A class: a systematic draw when
-        it is first needed in an epoch. Memory: 8 bytes a draw and 8 an example.
+        A batch: some passes over as many numbers as there are classes. A class: a systematic draw when it is
+        first needed in an epoch. Memory: 8 bytes a draw and 8 an example.
 
     Example:
         >>> labels = torch.tensor([0] * 90 + [1] * 10)
@@ -219,7 +219,7 @@ class WeightedBatchSampler(AbstractEpochSampler[list[int], _BatchTable]):
         draw = _EpochOfBatches(
             table, self._classes, self._num_entries, places, self._per_place, self._seed, epoch
         )
-        return ([draw.batch(position % self._num_entries)] for position in positions)
+        return draw.read(positions)
 
 
 class _EpochOfBatches:
@@ -236,6 +236,7 @@ class _EpochOfBatches:
         epoch: int,
     ) -> None:
         self.table, self.classes, self.per_place = table, classes, per_place
+        self.num_batches = num_batches
         self.key = (seed, epoch)
         totals = whole_shares(table.shares, num_batches * places, seeded_generator(*self.key, 0))
         self.quotas = ClassQuotas(torch.tensor(totals), num_batches, *self.key, 1)
@@ -245,20 +246,30 @@ class _EpochOfBatches:
         self.is_drawn = torch.zeros(len(totals), dtype=torch.bool)
         self.drawn = torch.empty(self.bounds[-1], dtype=torch.int64)
 
-    def batch(self, number: int) -> list[int]:
-        """Take the next examples of each class that is due, in random order."""
-        slots, before = self.quotas.batch(number)
-        due = slots.nonzero().squeeze(1)
-        for place in due[~self.is_drawn[due]].tolist():
+    def read(self, positions: range) -> Iterator[list[list[int]]]:
+        """Give the batches at ascending positions; those past the end begin again in front."""
+        length, position = self.quotas.group_length, positions.start
+        while position < positions.stop:
+            turn, place = divmod(position, self.num_batches)
+            group = place // length
+            begin = turn * self.num_batches + group * length
+            part = self._group(group)[position - begin : positions.stop - begin : positions.step]
+            yield part.tolist()
+            position += len(part) * positions.step
+
+    def _group(self, number: int) -> Tensor:
+        """Take the next examples of each class that is due, for some neighbouring batches."""
+        slots, before = self.quotas.group(number)
+        for place in torch.nonzero((slots.sum(0) > 0) & ~self.is_drawn).squeeze(1).tolist():
             self._draw_class(place)
-        counts = slots[due] * self.per_place
-        firsts = self.starts[due] + before[due] * self.per_place
-        places = torch.arange(int(counts.sum())) + (firsts - counts.cumsum(0) + counts).repeat_interleave(
-            counts
-        )
-        order = torch.randperm(len(places), generator=seeded_generator(*self.key, 2, number))
-        indices: list[int] = self.drawn[places[order]].tolist()
-        return indices
+        firsts = self.starts[:-1] + (before + slots.cumsum(0) - slots) * self.per_place
+        counts = (slots * self.per_place).flatten()
+        # For each example: where its class goes on in this batch, and its place in that stretch.
+        shifts = firsts.flatten() - (counts.cumsum(0) - counts)
+        places = torch.arange(int(counts.sum())) + shifts.repeat_interleave(counts)
+        batches = self.drawn[places].view(len(slots), -1)
+        generator = seeded_generator(*self.key, 2, number)
+        return batches.gather(1, torch.rand(batches.shape, generator=generator).argsort(dim=1))
 
     def _draw_class(self, place: int) -> None:
         """Draw all examples that a class gives to this epoch."""
