@@ -5,6 +5,7 @@ from localmin.reduction.block import BlockReduction, reduce_block
 from localmin.reduction.block_optimality import BlockCertificate, LayerCertificate, certificate
 from localmin.reduction.bounds import NeuronBounds, neuron_bounds
 from localmin.reduction.caratheodory import Recombination, recombine
+from localmin.reduction.convolution import ConvolutionReduction, reduce_convolution
 from localmin.reduction.coreset import coreset_reduction
 from localmin.reduction.design import DesignProblem, DesignResult, solve_design
 from localmin.reduction.exact_reduction import reduce
@@ -41,6 +42,7 @@ __all__ = [
     "BipartiteExample",
     "BlockCertificate",
     "BlockReduction",
+    "ConvolutionReduction",
     "DesignProblem",
     "DesignResult",
     "ExactMode",
@@ -84,6 +86,7 @@ __all__ = [
     "recombine",
     "reduce",
     "reduce_block",
+    "reduce_convolution",
     "reduce_trained",
     "replay",
     "representations",
