@@ -276,6 +276,21 @@ def test_nearest_parametrization_with_too_few_and_with_spare_neurons() -> None:
     assert same.distance == pytest.approx(0.0, abs=1e-9)
 
 
+def test_nearest_parametrization_gives_bounds_where_trying_all_orientations_is_too_much() -> None:
+    generator = torch.Generator().manual_seed(0)
+    # One input: every jump is a number, so only one orientation follows from the others.
+    first, second = (random_network(generator, 1, 24, 1, bias=True) for _ in range(2))
+    with pytest.raises(InputError, match="8388608 choices"):
+        all_parametrizations(second)
+    found = nearest_parametrization(first, second)
+    assert "bounds only" in found.reason
+    assert "8388608 choices" in found.reason
+    assert not found.exact
+    assert 0 < found.lower <= found.distance < math.inf
+    assert found.network is not None
+    assert same_function(found.network, second).verdict == "equal"
+
+
 def test_nearest_parametrization_bad_input() -> None:
     network = net([[1.0, -0.5]], [[1.0]])
     with pytest.raises(InputError, match="restricted space"):

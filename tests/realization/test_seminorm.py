@@ -164,3 +164,19 @@ def test_sup_distance_budget_and_bad_input() -> None:
         sup_distance(a, zero, box, -box)
     with pytest.raises(InputError, match="max_boxes"):
         sup_distance(a, zero, -box, box, max_boxes=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("degenerate", [False, True])
+@pytest.mark.parametrize(("d", "num_kinks"), [(2, 24), (3, 14), (4, 10)])
+def test_equals_linear_programs_on_larger_arrangements(d: int, num_kinks: int, degenerate: bool) -> None:
+    for seed in range(5):
+        network = random_network(100 + seed, d, num_kinks, 2, bias=seed % 2 == 0, degenerate=degenerate)
+        found = invariants(network)
+        coefficients = torch.einsum("ko,kd->kod", found.jumps, found.normals).flatten(1) / 2
+        expected = maximise_by_linear_programs(
+            found.normals, found.offsets, coefficients, found.linear.flatten() / 2
+        )
+        result = seminorm(network)
+        assert result.exact
+        assert result.value == pytest.approx(expected, rel=1e-9)

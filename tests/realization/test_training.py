@@ -229,3 +229,21 @@ def test_comparison_of_deep_networks_gives_the_verdict_only() -> None:
     network = random_network(0, 2, 3, 3, 1)
     found = compare_networks(network, network)
     assert (found.equality.verdict, found.seminorm, found.differences) == ("equal", None, ())
+
+
+def test_projection_merges_equal_neurons_and_leaves_their_places() -> None:
+    network = random_network(3, 3, 5, 2)
+    weights = [weight.clone() for weight in network.weights]
+    biases = [bias.clone() for bias in network.bias_vectors]
+    weights[0][4], biases[0][4] = 3 * weights[0][1], 3 * biases[0][1]
+    module = ReLUNetwork(weights, biases).to_module()
+    before = ReLUNetwork.from_module(module)
+    project_module(module)
+    assert int((ReLUNetwork.from_module(module).weights[0] != 0).any(dim=1).sum()) == 5
+    project_module(module, merge_tolerance_relative=1e-12)
+    after = ReLUNetwork.from_module(module)
+    assert (after.weights[0] != 0).any(dim=1).tolist() == [True, True, True, True, False]
+    assert same_function(before, after).verdict == "equal"
+    assert project_module(module, merge_tolerance_relative=1e-12) < 1e-14
+    with pytest.raises(InputError, match="merge_tolerance_relative"):
+        project_module(module, merge_tolerance_relative=-1.0)

@@ -1,5 +1,6 @@
 """Everything about a pair of networks at once: same function, distance, and what differs."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -114,6 +115,7 @@ def compare_networks(
     tolerance_relative: float | None = None,
     max_work: int = 100_000_000,
     seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Comparison:
     """Compare two networks: equality, distance, and the kinks and neurons that differ.
 
@@ -124,6 +126,7 @@ def compare_networks(
         tolerance_relative: As in `same_function`.
         max_work: As in `seminorm_distance`.
         seed: Of candidate witnesses and sampled bounds.
+        progress: Told how far the exact semi-norm is, as in `seminorm_distance`.
 
     Returns:
         All answers; kinks and semi-norm for at most one hidden layer only.
@@ -147,7 +150,9 @@ def compare_networks(
     differences, num_common = ((), 0) if is_deep else kink_differences(first, second)
     return Comparison(
         equality=equality,
-        seminorm=None if is_deep else seminorm_distance(first, second, max_work=max_work, seed=seed),
+        seminorm=None
+        if is_deep
+        else seminorm_distance(first, second, max_work=max_work, seed=seed, progress=progress),
         differences=differences,
         num_common_kinks=num_common,
         neurons=None if max(first.depth, second.depth) < 2 else match_neurons(first, second),

@@ -1,6 +1,6 @@
 """The parametrisation of one function that is nearest to the parameters of another."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -67,7 +67,7 @@ def nearest_parametrization(
     bottleneck assignment is exact. Among all parametrisations the answer is exact if the network has as
     many neurons as the target has kinks: then orientations, scales and the assignment are the only
     freedom. With more neurons, kinks can be split in infinitely many ways: a feasible network and a
-    lower bound are given.
+    lower bound are given, and also where more than ``2 ** 20`` orientations would have to be tried.
 
     Args:
         network: One hidden layer, ``m`` neurons.
@@ -79,8 +79,7 @@ def nearest_parametrization(
 
     Raises:
         ShapeError: If sizes differ.
-        InputError: If only one has biases, ``within="restricted"`` does not apply, or too many
-            orientations would have to be tried.
+        InputError: If only one has biases, or ``within="restricted"`` does not apply.
 
     Source:
         Derived here.
@@ -160,7 +159,11 @@ def _nearest_of_all(mine: Neurons, yours: Neurons, tolerance: float) -> NearestP
             torch.full((num_neurons,), -1),
             f"the target has {found.num_kinks} kinks, the network only {num_neurons} neurons",
         )
-    fits = [_fit(mine, found, signs) for signs in orientations_of(found, has_output_bias=mine.has_biases)]
+    try:
+        orientations = orientations_of(found, has_output_bias=mine.has_biases)
+    except InputError as error:
+        return _bounds_only(mine, yours, found, tolerance, str(error))
+    fits = [_fit(mine, found, signs) for signs in orientations]
     best = min(fits, key=lambda fit: fit.distance, default=None)
     if num_neurons == found.num_kinks:
         if best is not None:
@@ -189,6 +192,15 @@ def _nearest_of_all(mine: Neurons, yours: Neurons, tolerance: float) -> NearestP
         best.matching,
         "one neuron for each kink; splitting might be nearer",
     )
+
+
+def _bounds_only(
+    mine: Neurons, yours: Neurons, found: Invariants, tolerance: float, reason: str
+) -> NearestParametrization:
+    """Give a lower bound, and the target's own neurons as a feasible answer, where trying all is too much."""
+    form, _ = normal_form_of(yours, tolerance)
+    answer = _assign_padded(mine, form, "all", lower=_direction_bound(mine, found))
+    return replace(answer, reason=f"bounds only: {reason}")
 
 
 def _fit(mine: Neurons, found: Invariants, signs: Tensor) -> NearestParametrization:

@@ -14,6 +14,7 @@ from localmin.realization.neurons import as_network
 __all__ = ["all_parametrizations", "orientations_of"]
 
 _MAX_FREE_SIGNS = 20
+_BATCH = 1 << 14
 _MATCH_TOLERANCE_RELATIVE = 1e-9
 
 
@@ -103,20 +104,22 @@ def orientations_of(found: Invariants, *, has_output_bias: bool) -> list[Float[T
     if len(free) > _MAX_FREE_SIGNS:
         raise InputError(
             f"expected at most {_MAX_FREE_SIGNS} orientations that do not follow from the others, got "
-            f"{len(free)}: {2 ** len(free)} choices to try. Use bounds, or fewer neurons"
+            f"{len(free)}: {2 ** len(free)} choices to try. nearest_parametrization gives bounds instead"
         )
-    choices = torch.arange(2 ** len(free))[:, None] >> torch.arange(len(free)) & 1
-    free_signs = 1.0 - 2.0 * choices.to(torch.float64)
-    rest = goal[:, None] - matrix[:, free] @ free_signs.T
-    solved = torch.linalg.lstsq(matrix[:, pivots], rest, driver="gelsd").solution if pivots else rest[:0]
-    rounded = torch.where(solved < 0, -1.0, 1.0).to(torch.float64)
-    misfit = rest - matrix[:, pivots] @ rounded
-    is_match = misfit.abs().amax(dim=0) <= tolerance if len(goal) else torch.ones(len(choices)) > 0
+    inverse = torch.linalg.pinv(matrix[:, pivots])
     answers = []
-    for index in torch.nonzero(is_match)[:, 0].tolist():
-        signs = torch.empty(found.num_kinks, dtype=torch.float64)
-        signs[free], signs[pivots] = free_signs[index], rounded[:, index]
-        answers.append(signs)
+    # In batches: a million choices of twenty signs for every entry would not fit.
+    for start in range(0, 2 ** len(free), _BATCH):
+        codes = torch.arange(start, min(start + _BATCH, 2 ** len(free)))
+        free_signs = 1.0 - 2.0 * (codes[:, None] >> torch.arange(len(free)) & 1).to(torch.float64)
+        rest = goal[:, None] - matrix[:, free] @ free_signs.T
+        rounded = torch.where(inverse @ rest < 0, -1.0, 1.0).to(torch.float64)
+        misfit = rest - matrix[:, pivots] @ rounded
+        is_match = misfit.abs().amax(dim=0) <= tolerance if len(goal) else torch.ones(len(codes)) > 0
+        for index in torch.nonzero(is_match)[:, 0].tolist():
+            signs = torch.empty(found.num_kinks, dtype=torch.float64)
+            signs[free], signs[pivots] = free_signs[index], rounded[:, index]
+            answers.append(signs)
     return answers
 
 

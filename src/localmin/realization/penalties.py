@@ -6,7 +6,10 @@ from torch import Tensor, nn
 
 from localmin.errors import InputError, ShapeError
 from localmin.networks.modules import linear_modules
+from localmin.realization.group_sums import sum_groups
+from localmin.realization.neurons import row_lengths
 from localmin.realization.normal_form import balanced
+from localmin.realization.row_clusters import cluster_rows
 
 __all__ = [
     "balance_penalty",
@@ -117,15 +120,19 @@ def half_space_penalty(directions: Float[Tensor, "m d"], *, margin: float = 0.01
 
 
 @torch.no_grad()
-def project_module(module: nn.Module) -> float:
-    """Balance every hidden neuron of a two-layer module in place, without changing its function.
+def project_module(module: nn.Module, *, merge_tolerance_relative: float | None = None) -> float:
+    """Balance the hidden neurons of a two-layer module in place, and merge parallel ones if asked to.
 
-    To be called after an optimiser step. Neurons stay in their places, so that the state of the
-    optimiser still fits them. Neurons of zero weight or zero output become zero in both, and then stay
-    zero: do not project before the first step if the output layer starts at zero.
+    To be called after an optimiser step. The function stays what it is, up to rounding and, with merging,
+    up to the tolerance. Neurons stay in their places, so that the state of the optimiser still fits them.
+    Neurons of zero weight or zero output become zero in both, and so do those that were merged into
+    another one; they then stay zero: do not project before the first step if the output layer starts at
+    zero.
 
     Args:
         module: Readable by `ReLUNetwork.from_module`, one hidden layer. Only its parameters change.
+        merge_tolerance_relative: Distance of unit directions (bias included) up to which a neuron goes into
+            the first one of its direction. None merges nothing.
 
     Returns:
         Largest change of a parameter.
@@ -140,14 +147,12 @@ def project_module(module: nn.Module) -> float:
         >>> project_module(module), module[0].weight.item(), module[2].weight.item()
         (2.0, 2.0, 2.0)
     """
-    layers = linear_modules(module)
-    if len(layers) != 2:
-        raise InputError(f"expected a module with one hidden layer, got {len(layers)} linear layers")
-    first, second = layers
-    if first is second:
-        raise InputError("expected two linear layers, got one that is used twice; it cannot be balanced")
+    first, second = _two_layers(module)
     rows = first.weight if first.bias is None else torch.cat([first.weight, first.bias[:, None]], dim=1)
-    directions, outputs = balanced(rows.to(torch.float64), second.weight.T.to(torch.float64))
+    directions, outputs = rows.to(torch.float64), second.weight.T.to(torch.float64)
+    if merge_tolerance_relative is not None:
+        directions, outputs = _merged(directions, outputs, merge_tolerance_relative)
+    directions, outputs = balanced(directions, outputs)
     num_inputs = first.weight.shape[1]
     new = [(first.weight, directions[:, :num_inputs]), (second.weight, outputs.T)]
     if first.bias is not None:
@@ -156,6 +161,33 @@ def project_module(module: nn.Module) -> float:
     for old, value in new:
         old.copy_(value)
     return change
+
+
+def _two_layers(module: nn.Module) -> tuple[nn.Linear, nn.Linear]:
+    layers = linear_modules(module)
+    if len(layers) != 2:
+        raise InputError(f"expected a module with one hidden layer, got {len(layers)} linear layers")
+    if layers[0] is layers[1]:
+        raise InputError("expected two linear layers, got one that is used twice; it cannot be balanced")
+    return layers[0], layers[1]
+
+
+def _merged(directions: Tensor, outputs: Tensor, tolerance: float) -> tuple[Tensor, Tensor]:
+    """Add the outputs of equally directed neurons to the first of them; the others become zero."""
+    if not tolerance >= 0.0:
+        raise InputError(f"expected merge_tolerance_relative >= 0, got {tolerance}")
+    lengths = row_lengths(directions)
+    live = torch.nonzero((lengths > 0) & (outputs != 0).any(dim=1))[:, 0]
+    units = directions[live] / lengths[live, None]
+    _, labels = torch.unique(cluster_rows(units, tolerance), return_inverse=True)
+    num_groups = int(labels.max()) + 1 if labels.numel() else 0
+    # The first neuron of each group keeps its place.
+    places = torch.full((num_groups,), len(directions)).scatter_reduce_(0, labels, live, "amin")
+    new_directions, new_outputs = torch.zeros_like(directions), torch.zeros_like(outputs)
+    new_directions[places] = directions[places]
+    sums = sum_groups(outputs[live] * lengths[live, None], labels, num_groups)
+    new_outputs[places] = sums / lengths[places, None]
+    return new_directions, new_outputs
 
 
 def _units(directions: Tensor) -> Tensor:

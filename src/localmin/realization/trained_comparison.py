@@ -19,6 +19,7 @@ __all__ = ["TrainedComparison", "compare_trained", "parse_box"]
 
 _MAX_BOXES = 20_000
 _LONG_WORK = 30_000_000
+_MANY_PLANES = 20_000
 _STEPS_PER_SECOND = 10_000_000
 
 
@@ -102,7 +103,13 @@ def compare_trained(
     if not is_deep and (a.widths[0], a.widths[-1]) == (b.widths[0], b.widths[-1]):
         _announce_work(say, seminorm_work(a, b), max_work)
     comparison = compare_networks(
-        a, b, x=pair.x, tolerance_relative=tolerance_relative, max_work=max_work, seed=seed
+        a,
+        b,
+        x=pair.x,
+        tolerance_relative=tolerance_relative,
+        max_work=max_work,
+        seed=seed,
+        progress=_tenths(say),
     )
     sup = None
     if box is not None:
@@ -149,6 +156,20 @@ def parse_box(text: str | None) -> tuple[float, float] | None:
     if not (low <= high and abs(low) < float("inf") and abs(high) < float("inf")):
         raise InputError(f"--box expects a finite range LOW,HIGH with LOW <= HIGH, got {text!r}")
     return low, high
+
+
+def _tenths(say: Callable[[str], None]) -> Callable[[int, int], None]:
+    """Report progress of long work once every tenth."""
+    told = 0
+
+    def report(done: int, total: int) -> None:
+        nonlocal told
+        tenth = 10 * done // max(total, 1)
+        if total >= _MANY_PLANES and told < tenth < 10:
+            told = tenth
+            say(f"exact distance: {10 * tenth} %")
+
+    return report
 
 
 def _announce_work(say: Callable[[str], None], work: int, max_work: int) -> None:

@@ -43,7 +43,7 @@ def check(*, seed: int = 0, quick: bool = False) -> ClaimCheck:
     generator = as_generator(seed)
     lowest, gain = _counter_example(generator, 1000 if quick else 10_000)
     misses = _radius_misses(generator, 20 if quick else 300)
-    rows, violations = _trained(generator, num_networks=12 if quick else 60, num_samples=5 if quick else 100)
+    rows, violations = _trained(generator, num_networks=12 if quick else 40, num_samples=5 if quick else 25)
     certified = [row for row in rows if row["certified"]]
     beaten = [row for row in certified if row["nearest_better_function"] is not None]
     holds = lowest >= -1e-12 and gain > 0 and misses == 0 and violations == 0 and len(certified) > 0
