@@ -4,7 +4,9 @@ Budget of the statistical tests: fixed seeds, each mean within 4.5 standard erro
 chain that is simulated (or of the diffusion, where the bias of the step is known to be far smaller).
 """
 
+import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from localmin.langevin import (
     NonReversibleKernel,
     OverdampedKernel,
     PairwiseRotation,
+    PassageResult,
     Quadratic,
     SheetDoubleWell,
     UnderdampedKernel,
@@ -58,6 +61,28 @@ def test_overdamped_transition_matches_the_exact_chain() -> None:
     low, high = result.confidence_interval
     assert high - low == pytest.approx(2 * 1.959964 * result.standard_error)
     assert result.mean_gradients == pytest.approx(result.mean / 0.05)
+
+
+def test_passage_results_come_back_from_json_and_show_themselves() -> None:
+    result = transition_time(
+        OverdampedKernel(0.1, 1 / 4),
+        DoubleWell().gradient,
+        MINUS_ONE,
+        threshold=1.0,
+        num_chains=300,
+        generator=torch.Generator().manual_seed(1),
+        max_steps=400,
+    )
+    assert result.num_censored > 0
+    figure = result.figure("overdamped")
+    curve = figure.series[0]
+    assert curve.y[0] == 1.0
+    assert list(curve.y) == sorted(curve.y, reverse=True)
+    assert curve.y[-1] >= result.num_censored / 300 - 1e-12  # those that did not pass stay above the axis
+    again = PassageResult.from_dict(json.loads(json.dumps(result.to_dict())))
+    assert again == replace(result, times=())
+    with pytest.raises(InputError, match="no point"):
+        again.figure()
 
 
 def test_wrong_noise_scale_shows_in_the_exit_time() -> None:

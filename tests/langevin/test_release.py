@@ -1,5 +1,6 @@
 """Release from a minimum: counted right where the answer is known, and nothing else touched."""
 
+import json
 import math
 from collections.abc import Callable
 
@@ -7,8 +8,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from localmin.charts import Chart
 from localmin.errors import InputError
-from localmin.langevin import Descent, DoubleWell, LangevinDynamics, release_from_minimum
+from localmin.langevin import (
+    Descent,
+    DoubleWell,
+    LangevinDynamics,
+    ReleaseResult,
+    ReleaseStudy,
+    UnderdampedLangevin,
+    compare_releases,
+    release_from_minimum,
+)
 
 
 def _double_well(start: float) -> tuple[nn.Parameter, Callable[[], Tensor]]:
@@ -88,3 +99,55 @@ def test_bad_input() -> None:
         Descent(0.1, momentum=1.0)
     with pytest.raises(InputError, match="lr"):
         Descent(math.nan)
+
+
+def test_results_come_back_from_json_and_show_themselves() -> None:
+    x, closure = _double_well(0.9738)
+    optimizer = LangevinDynamics([x], lr=0.1, temperature=0.15, seed=2)
+    result = release_from_minimum(
+        [x], closure, optimizer, num_steps=100, check_every=40, descent=Descent(0.1)
+    )
+    assert [check.step for check in result.checks] == [40, 80, 100]
+    assert result.checks[-1].loss == result.loss_at_end
+    assert ReleaseResult.from_dict(json.loads(json.dumps(result.to_dict()))) == result
+    assert result.figure().series[0].y == (result.loss_at_start, *(check.loss for check in result.checks))
+
+
+def test_dynamics_are_compared_from_the_same_minima() -> None:
+    seen: list[tuple[int, int]] = []
+
+    def problem(seed: int) -> tuple[list[nn.Parameter], Callable[[], Tensor]]:
+        x, closure = _double_well(0.9738 + 1e-3 * seed)
+        return [x], closure
+
+    study = compare_releases(
+        problem,
+        {
+            "overdamped": lambda p, t, s: LangevinDynamics(p, lr=0.1, temperature=t, seed=s),
+            "underdamped": lambda p, t, s: UnderdampedLangevin(
+                p, lr=0.1, friction=0.5, temperature=t, seed=s
+            ),
+        },
+        temperatures=[1e-4, 0.15],
+        seeds=[0, 1],
+        num_steps=300,
+        check_every=60,
+        descent=Descent(0.1),
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    assert seen[-1] == (8, 8)
+    rows = {(row["dynamics"], row["temperature"]): row for row in study.table()}
+    assert rows["overdamped", 1e-4]["left"] == 0
+    assert rows["overdamped", 1e-4]["gradients_to_leave"] == 300
+    assert rows["underdamped", 0.15]["left"] == 2
+    assert rows["underdamped", 0.15]["num_seeds"] == 2
+    starts = {row["loss_at_start"] for row in rows.values()}
+    assert len(starts) == 1  # every release starts where the first did
+    assert ReleaseStudy.from_dict(json.loads(json.dumps(study.to_dict()))) == study
+    figures = study.figures()
+    assert [len(figure.series) for figure in figures] == [2, 2]
+    assert Chart.from_dict(figures[0].to_dict()) == figures[0]
+    with pytest.raises(InputError, match="at least one"):
+        compare_releases(
+            problem, {}, temperatures=[0.1], seeds=[0], num_steps=1, check_every=1, descent=Descent(0.1)
+        )

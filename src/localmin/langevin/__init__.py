@@ -34,7 +34,8 @@ from localmin.langevin.kernels import (
 )
 from localmin.langevin.optimizers import LangevinDynamics, NonReversibleLangevin, UnderdampedLangevin
 from localmin.langevin.potentials import DoubleWell, Potential, Quadratic, SheetDoubleWell
-from localmin.langevin.release import Descent, ReleaseResult, release_from_minimum
+from localmin.langevin.release import Descent, ReleaseCheck, ReleaseResult, release_from_minimum
+from localmin.langevin.release_study import Release, ReleaseStudy, compare_releases
 from localmin.langevin.schedules import Constant, Cyclical, Exponential, Logarithmic, Polynomial
 from localmin.langevin.skew import (
     CoupledChains,
@@ -71,13 +72,17 @@ __all__ = [
     "Polynomial",
     "Potential",
     "Quadratic",
+    "Release",
+    "ReleaseCheck",
     "ReleaseResult",
+    "ReleaseStudy",
     "RepairedRotation",
     "SheetDoubleWell",
     "SkewOperator",
     "UnderdampedKernel",
     "UnderdampedLangevin",
     "basin_labels",
+    "compare_releases",
     "configurational_temperature",
     "count_escapes",
     "critical_friction",

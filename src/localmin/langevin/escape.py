@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from localmin.charts import Chart, Series
 from localmin.errors import InputError
 from localmin.langevin.kernels import Kernel, KernelState, UnderdampedKernel
 
@@ -61,11 +62,50 @@ class PassageResult:
         return self.mean / self.step_size
 
     def to_dict(self) -> dict[str, Any]:
-        """Convert to plain numbers, without the single times."""
+        """Convert to JSON types, without the single times."""
         result = asdict(self)
         del result["times"]
         result["confidence_interval"] = list(self.confidence_interval)
         return result
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> PassageResult:
+        """Rebuild from `to_dict`, directly or after a round trip through JSON; the single times are gone."""
+        low, high = stored["confidence_interval"]
+        return cls(**{**stored, "confidence_interval": (low, high), "times": ()})
+
+    def figure(self, name: str = "chains") -> Chart:
+        """Show the share of chains that have not passed over time, beside the exponential law of this mean.
+
+        A straight line on the logarithmic axis is an escape without memory; the flat start is the time that
+        every path needs at least.
+
+        Args:
+            name: What the chains are called in the picture.
+
+        Returns:
+            The chart; without single times, as after `from_dict`, there is nothing to draw and it is an
+            `InputError`.
+        """
+        times = sorted(self.times)
+        kept = range(0, len(times), max(1, len(times) // 200))
+        shares = [1 - (index + 1) / self.num_chains for index in kept]
+        where = [0.0, *(times[index] for index in kept)]
+        return Chart(
+            "langevin-passage",
+            "Share of chains that have not passed yet",
+            "time",
+            "share of chains",
+            (
+                Series(name, where, [1.0, *shares], kind="steps", emphasis="accent"),
+                Series("exponential", where, [math.exp(-t / self.mean) for t in where], emphasis="dashed"),
+            )
+            if times
+            else (),
+            y_log=True,
+            note=f"Mean {self.mean:.4g}; standard deviation over mean {self.coefficient_of_variation:.2f}"
+            " (1 is exponential).",
+        )
 
 
 def first_passage_time(

@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from localmin.charts import Chart, Level, Series
 from localmin.errors import InputError
 
-__all__ = ["Descent", "ReleaseResult", "release_from_minimum"]
+__all__ = ["Descent", "ReleaseCheck", "ReleaseResult", "release_from_minimum"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,21 @@ class Descent:
 
 
 @dataclass(frozen=True)
+class ReleaseCheck:
+    """What one look at the path found.
+
+    Attributes:
+        step: Steps of the dynamics made before.
+        loss: Loss of the minimum below the path.
+        distance: Distance of that minimum from the first, over the norm of the first.
+    """
+
+    step: int
+    loss: float
+    distance: float
+
+
+@dataclass(frozen=True)
 class ReleaseResult:
     """What happened after the release.
 
@@ -48,6 +64,7 @@ class ReleaseResult:
         distance: Distance of the last minimum from the first, over the norm of the first.
         num_escapes: Checks whose minimum differs from that of the check before.
         num_gradients: Gradient evaluations of the dynamics; descents are a measurement and not counted.
+        checks: Every look at the path, in order.
     """
 
     left: bool
@@ -59,10 +76,30 @@ class ReleaseResult:
     distance: float
     num_escapes: int
     num_gradients: int
+    checks: tuple[ReleaseCheck, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Convert to plain values."""
-        return asdict(self)
+        """Convert to JSON types."""
+        return {**asdict(self), "checks": [asdict(check) for check in self.checks]}
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> ReleaseResult:
+        """Rebuild from `to_dict`, directly or after a round trip through JSON."""
+        return cls(**{**stored, "checks": tuple(ReleaseCheck(**check) for check in stored["checks"])})
+
+    def figure(self) -> Chart:
+        """Show the loss of the minimum below the path over the steps of the dynamics."""
+        steps = (0, *(check.step for check in self.checks))
+        losses = (self.loss_at_start, *(check.loss for check in self.checks))
+        return Chart(
+            "langevin-release",
+            "Loss of the minimum below the path",
+            "gradients",
+            "loss",
+            (Series("minimum below the path", steps, losses, emphasis="accent"),),
+            levels=(Level(self.loss_at_start, "first minimum"),),
+            note="Left the first minimum" if self.left else "Did not leave the first minimum",
+        )
 
 
 def release_from_minimum(
@@ -117,6 +154,7 @@ def release_from_minimum(
     start_loss = _value(closure())
     highest, last, loss, best = start_loss, first, start_loss, start_loss
     left_at, escapes = None, 0
+    checks: list[ReleaseCheck] = []
     for index in range(1, num_steps + 1):
         highest = max(highest, _value(closure()))
         optimizer.step()
@@ -131,7 +169,9 @@ def release_from_minimum(
         best = min(best, loss)
         escapes += float((end - last).norm()) > same_within * size
         last = end
-        if left_at is None and float((end - first).norm()) > same_within * size:
+        distance = float((end - first).norm()) / size
+        checks.append(ReleaseCheck(index, loss, distance))
+        if left_at is None and distance > same_within:
             left_at = index
     return ReleaseResult(
         left=left_at is not None,
@@ -143,6 +183,7 @@ def release_from_minimum(
         distance=float((last - first).norm()) / size,
         num_escapes=escapes,
         num_gradients=num_steps,
+        checks=tuple(checks),
     )
 
 

@@ -68,7 +68,7 @@ def check_exits(*, seed: int = 0, quick: bool = False) -> ClaimCheck:
         plus saddle curvature is below 1, a loss where it is above. Step sizes: what each discretisation
         makes of the time.
     """
-    chains = 800 if quick else 10_000
+    chains = 800 if quick else 4000
     rotated, comparisons = _skew_exits(6.0 if quick else 12.0, chains, seed)
     soft, more = _underdamped_exits(24.0 if quick else 48.0, chains, seed + 1)
     comparisons += more
