@@ -17,6 +17,7 @@ from localmin.cli.reproduce import reproduce
 from localmin.cli.run import run
 from localmin.cli.search import search
 from localmin.cli.selfcheck import selfcheck
+from localmin.cli.track import track
 from localmin.cli.train import train
 from localmin.errors import LocalminError
 
@@ -41,6 +42,7 @@ application.command()(train)
 application.command()(certify)
 application.command()(reduce)
 application.command()(report)
+application.command()(track)
 application.command()(compare)
 application.command()(reproduce)
 application.command()(selfcheck)
