@@ -36,6 +36,7 @@ __all__ = [
     "Storage",
     "Test",
     "Threads",
+    "Together",
     "Workers",
     "parse_seeds",
     "typed_command",
@@ -98,6 +99,12 @@ MetricName = Annotated[
 Form = Annotated[str | None, typer.Option(metavar="FORM", help="Policy form: a, b, d or e.")]
 Device = Annotated[str, typer.Option(metavar="DEVICE", help="cpu, cuda or auto.")]
 Threads = Annotated[int | None, typer.Option(metavar="N", help="Threads of torch on the CPU.")]
+Together = Annotated[
+    int,
+    typer.Option(
+        metavar="K", help="Train K networks of trials at once (torch.func), if measuring favours it."
+    ),
+]
 Workers = Annotated[
     int | None,
     typer.Option(metavar="W", help="Run trials in W processes, of --threads threads each (default 1)."),

@@ -52,6 +52,7 @@ def search(
     device: options.Device = "cpu",
     threads: options.Threads = None,
     workers: options.Workers = None,
+    together: options.Together = 1,
     ray: options.Ray = None,
     gpu_share: options.GpuShare = None,
     storage: options.Storage = None,
@@ -97,6 +98,7 @@ def search(
                 out=folder,
                 device=choose_device(device),
                 executor=executor,
+                together=together,
                 storage=storage,
                 progress=TerminalProgress(console, data),
             )

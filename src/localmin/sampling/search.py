@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from localmin.errors import DataError, InputError
 from localmin.sampling.context import SearchContext, check_task, has_convolutions, wanted_class_mix
 from localmin.sampling.drop_report import make_drop_report
 from localmin.sampling.execution import Database, InProcess, ProcessPool, SharedStages, Stages, TrialExecutor
+from localmin.sampling.execution.joint_trials import probe
 from localmin.sampling.final_training import final_arm, oracle_weights
 from localmin.sampling.forms import get_form
 from localmin.sampling.guard import guard, guard_kind, safe_rule
@@ -43,6 +44,7 @@ from localmin.sampling.summary import summarize, write_summary
 from localmin.sampling.trial import ScoreWeights, TrialPlan, cross_fit_folds
 from localmin.sampling.trial_log import TrialLog
 from localmin.sampling.warm_start import gated_plan, warm_start_plan
+from localmin.tasks.data_parallel import is_launched
 from localmin.tasks.run_folder import RunFolder, task_identity
 from localmin.tasks.storage import read_json, write_json
 from localmin.tasks.task import Task
@@ -65,6 +67,7 @@ def search(
     device: torch.device | str = "cpu",
     workers: int | None = None,
     executor: TrialExecutor | None = None,
+    together: int = 1,
     storage: str | Database | None = None,
     progress: SearchProgress | None = None,
     **changes: Any,
@@ -84,6 +87,8 @@ def search(
             gives the same result.
         executor: Runs the trials, in place of ``workers``; the caller closes it. See
             `sampling.execution` and `integrations.ray`.
+        together: Networks of different trials that are trained at once in this process, where measuring shows
+            that it pays; results are then the same up to rounding.
         storage: URL of a database, for several launchers that divide the trials of one search among them,
             each with a run folder of its own.
         progress: Hears how far the search is.
@@ -117,15 +122,16 @@ def search(
     path = None if out is None else Path(out)
     with (
         RunFolder(path, identity) as folder,
-        _executor(workers, executor) as where,
+        _executor(workers, executor, together) as where,
         _shared(storage, task, identity, folder) as shared,
     ):
         stages = Stages(folder, where, shared)
         context = _context(task, settings, seed, stages, torch.device(device), progress)
+        notes = _join_trainings(stages, task, context.device, together)
         where.use(task, device=context.device, on_draws=context.meter.draws)
         progress.begin(planned_epochs(context))
         try:
-            result = _Search(context).run(began)
+            result = _Search(context, notes).run(began)
         finally:
             progress.end()
         if folder.path is not None:
@@ -136,8 +142,12 @@ def search(
 
 
 @contextmanager
-def _executor(workers: int | None, executor: TrialExecutor | None) -> Iterator[TrialExecutor]:
+def _executor(workers: int | None, executor: TrialExecutor | None, together: int) -> Iterator[TrialExecutor]:
     """Give what runs the trials; close it only if it was made here."""
+    if together < 1:
+        raise InputError(f"at least 1 network is trained at once, got {together}")
+    if together > 1 and (workers is not None or executor is not None or is_launched()):
+        raise InputError("networks are trained together in this process; leave workers, Ray and torchrun out")
     if executor is not None:
         if workers is not None:
             raise InputError("give workers or an executor, not both")
@@ -147,6 +157,19 @@ def _executor(workers: int | None, executor: TrialExecutor | None) -> Iterator[T
     else:
         with ProcessPool(workers) as pool:
             yield pool
+
+
+def _join_trainings(stages: Stages, task: Task, device: torch.device, together: int) -> list[str]:
+    """Measure once whether training several networks at once pays, and do as it says; give it as a note."""
+    if together == 1 or not isinstance(stages.executor, InProcess):
+        return []
+    # Stored, so that a search that is taken up again goes on in the same way.
+    content, _ = stages.once(
+        "probe-together", lambda: (probe(task, together, device=device).to_dict(), {}), is_shared=False
+    )
+    stages.executor.max_together = content["count"]
+    how = f"{content['count']} networks at once" if content["together"] else "networks one by one"
+    return [f"trials trained {how}: {content['reason']}"]
 
 
 @contextmanager
@@ -222,7 +245,7 @@ def _fold_share(context: SearchContext) -> float:
 class _Search:
     """One search, step by step; every step is a stage of the run folder."""
 
-    def __init__(self, context: SearchContext) -> None:
+    def __init__(self, context: SearchContext, notes: Sequence[str] = ()) -> None:
         self.context = context
         self.settings = context.settings
         self.state = RoundState([], [], [])
@@ -241,7 +264,7 @@ class _Search:
         ]
         if shared is not None:
             self.logs.append(SharedTrialLog(shared, parameter_names=names))
-        self.notes: list[str] = [_PRIOR_NOTE] if context.class_prior else []
+        self.notes: list[str] = [*notes, *([_PRIOR_NOTE] if context.class_prior else [])]
         self.search_epochs = 0.0
 
     def run(self, began: float) -> SearchResult:

@@ -46,6 +46,7 @@ def search_seeds(
     out: Path | None = None,
     device: torch.device | str = "cpu",
     executor: TrialExecutor | None = None,
+    together: int = 1,
     storage: str | Database | None = None,
     progress: SearchProgress | None = None,
 ) -> tuple[dict[str, Any], list[SearchResult]]:
@@ -63,6 +64,7 @@ def search_seeds(
         out: Folder for everything; None keeps nothing on disk.
         device: Where networks are trained.
         executor: Runs the trials of all seeds; None runs them in this process.
+        together: Networks of different trials trained at once, where that pays.
         storage: Database in which several launchers share each of the searches.
         progress: Hears how far each search is.
 
@@ -78,7 +80,7 @@ def search_seeds(
     identity = {"job": "searches on several seeds", "settings": settings.to_dict()}
     with RunFolder(out if several else None, identity):
         return _search_all(
-            make_task, seeds, settings, command, request, out, device, executor, storage, progress
+            make_task, seeds, settings, command, request, out, device, executor, together, storage, progress
         )
 
 
@@ -91,6 +93,7 @@ def _search_all(
     out: Path | None,
     device: torch.device | str,
     executor: TrialExecutor | None,
+    together: int,
     storage: str | Database | None,
     progress: SearchProgress | None,
 ) -> tuple[dict[str, Any], list[SearchResult]]:
@@ -105,6 +108,7 @@ def _search_all(
             out=folder,
             device=device,
             executor=executor,
+            together=together,
             storage=storage,
             progress=progress,
         )

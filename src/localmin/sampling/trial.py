@@ -33,12 +33,14 @@ from localmin.tasks.training import Start, mix_seed, train_model
 
 __all__ = [
     "FoldOutcome",
+    "HitWatcher",
     "ScoreWeights",
     "TrialOutcome",
     "TrialPlan",
     "cross_fit_folds",
     "is_supported",
     "join_folds",
+    "outside",
     "run_fold",
     "run_trial",
     "untried",
@@ -296,7 +298,7 @@ def run_fold(
         Hits of the items outside the fold.
     """
     fold = plan.folds[number]
-    watcher = _HitWatcher(task, _outside(task, fold), plan.epochs)
+    watcher = HitWatcher(task, outside(task, fold), plan.epochs)
     trained = train_model(
         task,
         task.train,
@@ -335,14 +337,15 @@ def join_folds(task: Task, plan: TrialPlan, folds: Sequence[FoldOutcome]) -> Tri
         draws += found.num_draws
         if found.diverged:
             return TrialOutcome(total, last, looks, draws, "diverged")
-        items = torch.cat([_outside(task, fold), torch.arange(n, n + v)])
+        items = torch.cat([outside(task, fold), torch.arange(n, n + v)])
         total[items] += found.hits
         last[items] += found.last_hits
         looks[items] += 1
     return TrialOutcome(total / looks.clamp_min(1), last / looks.clamp_min(1), looks, draws)
 
 
-def _outside(task: Task, fold: Int64[Tensor, " m"]) -> Int64[Tensor, " k"]:
+def outside(task: Task, fold: Int64[Tensor, " m"]) -> Int64[Tensor, " k"]:
+    """List the training examples that are not in a fold."""
     inside = torch.zeros(len(task.train), dtype=torch.bool)
     inside[fold] = True
     return torch.nonzero(~inside).flatten()
@@ -363,7 +366,7 @@ class _EpochDraws:
         self.report(self.per_epoch)
 
 
-class _HitWatcher:
+class HitWatcher:
     """Sum the credits of held-out items over the last quarter: how often each is classified as labelled."""
 
     watches_steps = False
