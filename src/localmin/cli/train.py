@@ -25,6 +25,10 @@ def train(
             help="recompute (the ten numbers), tables (the knots too), probabilities (of a run folder).",
         ),
     ] = "recompute",
+    follow: Annotated[
+        bool,
+        typer.Option("--follow", help="Place examples anew after each epoch, by this very training."),
+    ] = False,
     optimizer: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="sgd, adam, adamw, langevin, underdamped or non-reversible."),
@@ -88,6 +92,7 @@ def train(
             policy=None if carried is not None else file,
             transfer=transfer,  # type: ignore[arg-type]
             weights=carried,
+            follow=follow,
             optimizer=chosen,
             seed=seed,
             out=out,

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from localmin.errors import InputError
 from localmin.sampling.feature_run import run_features
+from localmin.sampling.following import FollowingSampler
 from localmin.sampling.policy import Policy
 from localmin.sampling.progress import EpochMeter, SearchProgress, Silent
 from localmin.sampling.second_opinion import (
@@ -85,6 +86,7 @@ def train(
     optimizer: str | OptimizerFactory | None = None,
     transfer: Transfer = "recompute",
     weights: Float[Tensor, " n"] | None = None,
+    follow: bool = False,
     seed: int = 0,
     out: str | Path | None = None,
     device: torch.device | str = "cpu",
@@ -99,6 +101,7 @@ def train(
         transfer: ``"recompute"`` carries the ten numbers and computes features and their places anew;
             ``"tables"`` carries the saved knots too; ``"probabilities"`` needs ``weights`` instead.
         weights: Relative drawing weights, shape ``(n,)``, instead of a policy.
+        follow: Place examples anew after each epoch by this very training, see `FollowingSampler`.
         seed: Of everything random.
         out: Run folder; a training that was killed goes on there.
         device: Where to train.
@@ -114,8 +117,8 @@ def train(
         32
     """
     result = train_run(
-        task, policy=policy, optimizer=optimizer, transfer=transfer, weights=weights, seed=seed, out=out,
-        device=device, progress=progress,
+        task, policy=policy, optimizer=optimizer, transfer=transfer, weights=weights, follow=follow,
+        seed=seed, out=out, device=device, progress=progress,
     )  # fmt: skip
     return result.model, result.to_dict()
 
@@ -127,6 +130,7 @@ def train_run(
     optimizer: str | OptimizerFactory | None = None,
     transfer: Transfer = "recompute",
     weights: Float[Tensor, " n"] | None = None,
+    follow: bool = False,
     seed: int = 0,
     out: str | Path | None = None,
     device: torch.device | str = "cpu",
@@ -140,6 +144,7 @@ def train_run(
         optimizer: As in `train`.
         transfer: As in `train`.
         weights: As in `train`.
+        follow: As in `train`.
         seed: As in `train`.
         out: As in `train`.
         device: As in `train`.
@@ -161,6 +166,8 @@ def train_run(
         raise InputError(
             "transfer 'probabilities' carries over the weights of a search, not a policy: give its run folder"
         )
+    if follow and (policy is None or transfer != "recompute"):
+        raise InputError("to follow the training needs a policy and transfer recompute: its features are new")
     if weights is not None:
         weights = validate_weights(weights)
         if len(weights) != len(task.train):
@@ -179,9 +186,10 @@ def train_run(
         "transfer": transfer,
         "policy": None if policy is None else _digest(json.dumps(policy.to_dict()).encode()),
         "weights": None if weights is None else _digest(weights.numpy().tobytes()),
+        "follow": follow,
     }
     with RunFolder(None if out is None else Path(out), identity) as folder:
-        return _train(task, policy, transfer, weights, seed, folder, torch.device(device), progress)
+        return _train(task, policy, transfer, weights, follow, seed, folder, torch.device(device), progress)
 
 
 def _train(
@@ -189,6 +197,7 @@ def _train(
     policy: Policy | None,
     transfer: Transfer,
     weights: Float[Tensor, " n"] | None,
+    follow: bool,
     seed: int,
     folder: RunFolder,
     device: torch.device,
@@ -207,12 +216,18 @@ def _train(
         if weights is not None:
             check_support(weights, task.recipe.batch_size)
         progress.stage("training")
+        following: FollowingSampler | None = None
+        if follow:
+            assert policy is not None  # checked by the caller
+            assert weights is not None  # computed from the policy
+            following = FollowingSampler(task, policy, weights, task.epochs)
 
         def compute() -> Stage:
             trained = train_model(
                 task,
                 task.train,
-                epoch_draw(weights, len(task.train)),
+                following or epoch_draw(weights, len(task.train)),
+                observer=following,
                 seed=mix_seed(seed, 8, 1),
                 model_seed=mix_seed(seed, 0, 1),
                 device=device,
