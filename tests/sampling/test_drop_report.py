@@ -69,7 +69,7 @@ def test_the_csv_lists_all_and_json_the_first(make_task: MakeTask, make_table: M
     report = make_drop_report(task, make_table(400), weights)
     rows = list(csv.DictReader(io.StringIO(report.to_csv())))
     assert len(rows) == 300
-    assert rows[0]["identifier"] == names[report.examples[0].index]
+    assert rows[0]["id"] == names[report.examples[0].index]
     assert float(rows[0]["loss"]) == report.examples[0].loss
     stored = report.to_dict()
     assert len(stored["examples"]) == 200

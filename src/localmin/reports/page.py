@@ -200,6 +200,8 @@ def _dropped(data: RunData) -> dict[str, Any]:
         "share": result.percent(f"{key}.share_dropped"),
         "threshold": result.text(f"{key}.threshold"),
         "num_wrong": result.count(f"{key}.num_dropped_wrong"),
+        "num_sure": _optional_count(data, f"{key}.num_surely_bad"),
+        "num_sure_wrong": _optional_count(data, f"{key}.num_surely_bad_wrong"),
         "mean_wrong": result.number(f"{key}.mean_probability_wrong", digits=2),
         "mean_right": result.number(f"{key}.mean_probability_right", digits=2),
         "auc": result.number(f"{key}.feature_auc", digits=3),
@@ -207,6 +209,14 @@ def _dropped(data: RunData) -> dict[str, Any]:
         "refused": result[f"{data.seed}.recommendation"] == "uniform",
         "seed": _seed_of_many(data),
     }
+
+
+def _optional_count(data: RunData, key: str) -> Quantity | None:
+    """Give a count that runs of earlier versions do not have."""
+    try:
+        return None if data.result[key] is None else data.result.count(key)
+    except KeyError:
+        return None
 
 
 def _dropped_rows(data: RunData, key: str, images: list[str]) -> Iterator[dict[str, Any]]:
@@ -223,6 +233,7 @@ def _dropped_rows(data: RunData, key: str, images: list[str]) -> Iterator[dict[s
             "loss": result.number(f"{key}.{i}.loss", digits=2),
             "entropy": result.number(f"{key}.{i}.renormed_entropy", digits=2),
             "draws": result.number(f"{key}.{i}.relative_probability", digits=3),
+            "sure": example.get("surely_bad"),
         }
 
 

@@ -6,6 +6,7 @@ engine -> `pick_top` -> `guard` -> `final_arm` -> `SearchResult`.
 
 from localmin.sampling.block_sampler import BlockSampler
 from localmin.sampling.class_weights import class_balanced_weights
+from localmin.sampling.explanation import Explanation, explain
 from localmin.sampling.features import example_features
 from localmin.sampling.forms import get_form
 from localmin.sampling.policy import Policy, PolicySpace
@@ -24,6 +25,7 @@ from localmin.sampling.weighted_sampler import WeightedSampler
 __all__ = [
     "PRESETS",
     "BlockSampler",
+    "Explanation",
     "Policy",
     "PolicySpace",
     "SearchResult",
@@ -35,6 +37,7 @@ __all__ = [
     "WeightedSampler",
     "class_balanced_weights",
     "example_features",
+    "explain",
     "fit_transform",
     "get_form",
     "load_result",

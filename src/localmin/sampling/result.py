@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from localmin.sampling.drop_report import DropReport
+from localmin.sampling.evidence import Evidence
 from localmin.sampling.feature_table import FeatureTable
 from localmin.sampling.policy import Policy
 from localmin.sampling.rounds import Trial
@@ -136,6 +137,7 @@ class SearchResult:
         guard: Why the candidate is recommended or not.
         cost: In epochs and seconds.
         drop_report: Examples the candidate (nearly) never draws.
+        evidence: How sure it is that an example is bad.
         recommendation: ``"searched"`` or ``"uniform"``.
         model: Trained by the recommendation, in evaluation mode.
         notes: Warnings, in words.
@@ -155,6 +157,7 @@ class SearchResult:
     guard: Guard
     cost: Cost
     drop_report: DropReport
+    evidence: Evidence
     recommendation: Literal["searched", "uniform"]
     model: nn.Module
     notes: tuple[str, ...] = ()

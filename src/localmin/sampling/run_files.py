@@ -29,6 +29,7 @@ def write_run(path: Path, result: SearchResult) -> None:
     write_model(path, task, result.model, trained_by=result.recommendation)
     write_tensors(path / "features.safetensors", _arrays(result))
     write_text(path / "dropped.csv", result.drop_report.to_csv())
+    write_text(path / "dropped.md", result.drop_report.to_markdown())
     split = {
         "indices": task.provenance.get("indices"),
         # One line an example; the tokens of a sequence are in the data.
@@ -49,6 +50,10 @@ def _arrays(result: SearchResult) -> dict[str, Tensor]:
         "weights": result.weights,
         "candidate_weights": result.candidate_weights,
         "labels": task.train.labels.cpu(),
+        "draws_low": result.evidence.draws_low,
+        "draws_high": result.evidence.draws_high,
+        "held_out_credit": result.evidence.held_out_credit,
+        "surely_bad": result.evidence.surely_bad.to(torch.uint8),
     }
     if task.clean_train_labels is not None:
         arrays["clean_labels"] = task.clean_train_labels.cpu()

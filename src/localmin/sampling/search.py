@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from localmin.errors import DataError, InputError
 from localmin.sampling.context import SearchContext, check_task, has_convolutions, wanted_class_mix
 from localmin.sampling.drop_report import make_drop_report
+from localmin.sampling.evidence import Evidence, gather_evidence
 from localmin.sampling.execution import Database, InProcess, ProcessPool, SharedStages, Stages, TrialExecutor
 from localmin.sampling.execution.joint_trials import probe
 from localmin.sampling.final_training import final_arm, oracle_weights
@@ -277,6 +278,7 @@ class _Search:
             context.meter.progress.stage("guard: pick against uniform, in full")
             verdict = guard(context, weights, is_uniform=bool((weights == weights[0]).all()))
         candidate = runner.space.policy(z, origin=self._origin(features))
+        evidence = self._evidence(runner, weights)
         arms, model = self._arms(uniform, uniform_model, weights, verdict)
         self._complete_logs()
         accepted = verdict.accepted
@@ -295,7 +297,8 @@ class _Search:
             posterior_means=tuple(float(m) for m in self.state.posterior_means()),
             guard=verdict,
             cost=Cost(self.search_epochs, verdict.epochs, context.task.epochs, time.perf_counter() - began),
-            drop_report=make_drop_report(context.task, features.table, weights),
+            drop_report=make_drop_report(context.task, features.table, weights, evidence=evidence),
+            evidence=evidence,
             recommendation="searched" if accepted else "uniform",
             model=model,
             notes=tuple(self.notes),
@@ -305,6 +308,11 @@ class _Search:
         for log in self.logs:
             while not log.is_complete():
                 time.sleep(1.0)
+
+    def _evidence(self, runner: RoundRunner, weights: Float[Tensor, " n"]) -> Evidence:
+        numbers = [trial.number for trial in self.state.trials if trial.round == runner.number]
+        seed, top = self.context.stream(9, 3), self.settings.top
+        return gather_evidence(self.state, numbers, runner.space, self.form, weights, top=top, seed=seed)
 
     def _origin(self, features: FeatureStage) -> dict[str, Any]:
         task = self.context.task

@@ -30,6 +30,7 @@ _COPIED = (
     "model.json",
     "features.safetensors",
     "dropped.csv",
+    "dropped.md",
     "split.json",
     "trials.log",
     "task.json",
