@@ -76,9 +76,14 @@ def run(
         kind, clean_label,
     )  # fmt: skip
     make_task = open_request(request, console)
-    momentum = make_task(chosen_seeds[0]).recipe.momentum
+    recipe = make_task(chosen_seeds[0]).recipe
     chosen = choose_optimizer(
-        optimizer, lr=lr, temperature=temperature, momentum=momentum, seed=chosen_seeds[0]
+        optimizer,
+        lr=lr,
+        temperature=temperature,
+        momentum=recipe.momentum,
+        seed=chosen_seeds[0],
+        weight_decay=recipe.weight_decay,
     )
     folder = out or default_folder(data, preset, "run", request, settings, chosen_seeds, chosen, points)
     found = run_everything(

@@ -36,6 +36,27 @@ def train(
     temperature: Annotated[
         float, typer.Option(metavar="T", help="Of the Langevin dynamics; 0 draws no noise.")
     ] = 0.0,
+    cooling: Annotated[
+        str,
+        typer.Option(metavar="HOW", help="Of the temperature: constant, exponential, logarithmic, cyclical."),
+    ] = "constant",
+    friction: Annotated[
+        str | None,
+        typer.Option(metavar="G", help="Of underdamped, per time, or critical; else the recipe's momentum."),
+    ] = None,
+    curvature: Annotated[
+        float | None, typer.Option(metavar="M", help="For --friction critical: the smallest to damp.")
+    ] = None,
+    scheme: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Of underdamped: baoab, baoa, obabo, symplectic_euler, exponential, euler_maruyama.",
+        ),
+    ] = None,
+    skew_strength: Annotated[
+        float | None, typer.Option(metavar="A", help="Of non-reversible; default 1.")
+    ] = None,
     test: options.Test = None,
     label: options.Label = None,
     clean_label: options.CleanLabel = None,
@@ -60,7 +81,7 @@ def train(
 ) -> None:
     """Train on DATA, drawing examples by a policy; on the same network or another one."""
     del debug  # read by the program before commands are
-    from localmin.cli.optimizers import choose_optimizer
+    from localmin.cli.optimizers import LangevinOptions, choose_optimizer
     from localmin.cli.session import choose_device, open_request, use_threads
     from localmin.cli.terminal_progress import TerminalProgress, stderr_console
     from localmin.sampling.transfer import carried_weights, train_run
@@ -81,7 +102,14 @@ def train(
             return
         task = open_request(request, console)(seed)
         chosen = choose_optimizer(
-            optimizer, lr=lr, temperature=temperature, momentum=task.recipe.momentum, seed=seed
+            optimizer,
+            lr=lr,
+            temperature=temperature,
+            momentum=task.recipe.momentum,
+            seed=seed,
+            weight_decay=task.recipe.weight_decay,
+            num_steps=task.recipe.epochs * -(-len(task.train) // task.recipe.batch_size),
+            options=LangevinOptions(friction, curvature, scheme, skew_strength, cooling),
         )
         file = policy / "policy.json" if policy is not None and policy.is_dir() else policy
         carried = (
