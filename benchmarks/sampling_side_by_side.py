@@ -166,6 +166,7 @@ def describe_search(result: SearchResult) -> dict[str, Any]:
         "recommendation": result.recommendation,
         "feature_auc": area,
         "scores": [trial.score for trial in result.trials],
+        "guard": result.guard.to_dict(),
         "num_steps": result.arms["searched"].num_steps,
     }
 

@@ -46,7 +46,28 @@ def test_the_guard_refuses_harm_and_accepts_help(
     assert helpful.difference is not None
     assert helpful.standard_error is not None
     assert helpful.difference > helpful.standard_error
-    assert helpful.epochs == {"halves": 2.0, "four-fifths": 3.2}[kind] * 25
+    # Four fifths: the first pair of networks, 1.6 trainings, where it is clear; else both.
+    assert helpful.epochs in {"halves": (50.0,), "four-fifths": (40.0, 80.0)}[kind]
+    assert harmful.epochs == {"halves": 50.0, "four-fifths": 40.0}[kind]
+
+
+def test_a_doubtful_first_pair_calls_for_the_second(
+    make_task: MakeTask, make_context: MakeContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = noisy_task(make_task)
+    assert task.clean_train_labels is not None
+    right = (task.clean_train_labels == task.train.labels).double()
+    verdicts = {}
+    for clear in (0.0, 1e9):
+        monkeypatch.setattr("localmin.sampling.guard._CLEAR", clear)
+        context = make_context(task, settings=SearchSettings(guard="four-fifths"))
+        verdicts[clear] = guard(context, right, is_uniform=False)
+    once, twice = verdicts[0.0], verdicts[1e9]
+    assert (once.epochs, twice.epochs) == (40.0, 80.0)
+    assert once.standard_error is not None
+    assert twice.standard_error is not None
+    # More items and more looks: the second pair makes the comparison sharper.
+    assert twice.standard_error < once.standard_error
 
 
 def test_uniform_against_itself_is_no_gain(make_task: MakeTask, make_context: MakeContext) -> None:

@@ -419,7 +419,7 @@ def test_every_setting_is_heard(make_task: MakeTask, changes: dict[str, Any]) ->
     plain = search(task, settings=SMALL)
     result = search(task, settings=replace(SMALL, **changes))
     assert [t.score for t in result.trials] != [t.score for t in plain.trials]
-    assert result.policy.form.name == changes.get("form", "b" if "proxy" in changes else "d")
+    assert result.policy.form.name == changes.get("form", "e" if "proxy" in changes else "d")
     assert result.policy.kind == changes.get("transform", "cdf")
     if "feature_source" in changes:
         # the second round draws by weight, where steps do not show every example

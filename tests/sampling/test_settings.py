@@ -60,7 +60,7 @@ def test_thinning_keeps_the_ends_and_repeats_nothing() -> None:
 
 
 def test_the_form_follows_the_classes_unless_one_was_asked_for() -> None:
-    assert [PRESETS[name].form_for(10) for name in ("standard", "quick", "paper")] == ["d", "d", "b"]
+    assert [PRESETS[name].form_for(10) for name in ("standard", "quick", "paper")] == ["d", "d", "e"]
     assert {settings.form_for(2) for settings in PRESETS.values()} == {"a"}
     assert preset_settings("standard", form="d").form_for(2) == "d"
 

@@ -28,7 +28,7 @@ def test_trials_fine_tune_the_network_of_the_feature_run(
     make_task: MakeTask, make_context: MakeContext
 ) -> None:
     task = make_task(sizes=(160, 100, 40), recipe={"epochs": 8})
-    context = make_context(task, settings=PAPER)
+    context = make_context(task, settings=replace(PAPER, feature_source="checkpoint"))
     features = feature_stage(context, 1, None)
     plan = warm_start_plan(context, features)
     assert features.start is not None
