@@ -152,3 +152,13 @@ class Pooled(nn.Linear):
 def test_models_without_one_output_for_each_example_are_refused(model: nn.Module, message: str) -> None:
     with pytest.raises(InputError, match=message):
         Objective(model, F.mse_loss, (X, Y))
+
+
+def test_outputs_that_are_rounding_of_zero_are_no_mixing() -> None:
+    # The layers cancel, so the outputs are what rounding leaves and depend on how rows are blocked.
+    first, last = nn.Linear(4, 4, bias=False).double(), nn.Linear(4, 4, bias=False).double()
+    direction = torch.nn.functional.normalize(torch.tensor([0.1, 0.2, 0.3, 0.7]).double(), dim=0)
+    first.weight.data = 1e-9 * torch.outer(direction, torch.ones(4).double())
+    last.weight.data = 1e-9 * (torch.eye(4).double() - torch.outer(direction, direction))
+    x = torch.randn(7, 4, generator=torch.Generator().manual_seed(1)).double()
+    assert Objective(nn.Sequential(first, last), F.mse_loss, (x, x)).value() > 0.0
