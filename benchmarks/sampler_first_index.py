@@ -35,10 +35,11 @@ from localmin.tasks.environment import describe_device, versions
 
 RESULTS = Path(__file__).parent / "results" / "sampler_first_index.json"
 # Number of weights: timed runs.
-SIZES = {1_281_167: 15, 10_000_000: 5, 2**24 + 5: 5, 100_000_000: 3}
+SIZES = {1_281_167: 11, 10_000_000: 3, 2**24 + 5: 3, 100_000_000: 3}
 # Reading index by index says nothing new above this size, and takes long.
 MOST_READ = 10_000_000
 TORCHS_LIMIT = 2**24
+MEMORY_RUNS = 3
 
 OURS, TORCHS, RANDPERM = "WeightedSampler", "WeightedRandomSampler", "torch.randperm"
 BLOCKS = "BlockSampler"
@@ -115,9 +116,11 @@ def extra_bytes_here(name: str, num_weights: int) -> int:
 
 
 def extra_bytes(name: str, num_weights: int) -> int:
-    """Measure one case in a process of its own; the median of three."""
+    """Measure one case in a process of its own; the median of some."""
     command = [sys.executable, __file__, "--memory-of", name, "--num-weights", str(num_weights)]
-    values = [int(subprocess.run(command, capture_output=True, check=True).stdout) for _ in range(3)]
+    values = [
+        int(subprocess.run(command, capture_output=True, check=True).stdout) for _ in range(MEMORY_RUNS)
+    ]
     return int(statistics.median(values))
 
 
@@ -150,6 +153,7 @@ def measure(num_weights: int, repeats: int) -> dict[str, Any]:
 def main() -> None:
     """Measure all sizes and record the ratios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help="others keep their record")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--memory-of", help="measure one case in this process")
     parser.add_argument("--num-weights", type=int)
@@ -159,7 +163,8 @@ def main() -> None:
         print(extra_bytes_here(options.memory_of, options.num_weights))
         return
     rows = {}
-    for num_weights, repeats in SIZES.items():
+    for num_weights in options.sizes:
+        repeats = SIZES.get(num_weights, 3)
         row = measure(num_weights, repeats)
         rows[str(num_weights)] = row
         print(f"\n{num_weights:,} weights{'':24s}milliseconds     MiB above")
@@ -170,6 +175,8 @@ def main() -> None:
             print(f"  {name:32s}{row[name]:14.2f}")
         if row["torch_sampler_fails"]:
             print(f"  torch's sampler: {row['torch_sampler_fails']}")
+    recorded = json.loads(RESULTS.read_text())["sizes"] if RESULTS.exists() else {}
+    rows = dict(sorted({**recorded, **rows}.items(), key=lambda pair: int(pair[0])))
     record = {"device": describe_device("cpu"), "versions": versions(), "sizes": rows}
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(record, indent=2) + "\n")

@@ -62,7 +62,8 @@ class WeightedSamplerMixin:
                 "ignore_data_skip: expected False; the sampler's epochs are continued, not begun anew"
             )
         state = read_state(Path(resume_from_checkpoint))
-        # The Trainer itself skips the batches that it has trained on, from the epoch's beginning.
+        # The Trainer itself skips what it has trained on, from the epoch's beginning. The state names that
+        # epoch: with several processes, Accelerate does not hand set_epoch on through the wrapper that skips.
         self.weighted_sampler.load_state_dict(state | {"cursor": 0})
 
 
@@ -71,7 +72,7 @@ class WeightedTrainer(WeightedSamplerMixin, Trainer):  # type: ignore[misc]
 
 
 class _SamplerWatch(TrainerCallback):  # type: ignore[misc]
-    """Names the epoch, checks the first step of each, stores the sampler's state in checkpoints."""
+    """Checks the first step and the end of each epoch, stores the sampler's state in checkpoints."""
 
     def __init__(self, trainer: Any) -> None:
         self.trainer = trainer
@@ -87,11 +88,9 @@ class _SamplerWatch(TrainerCallback):  # type: ignore[misc]
     def on_epoch_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        # With several processes, Accelerate does not hand set_epoch on through the wrapper that skips the
-        # first batches of a resumed epoch, and would skip those of another epoch.
-        epoch, part = divmod((state.epoch or 0.0) + 1e-6, 1.0)
-        self.sampler.set_epoch(int(epoch))
-        self.is_checked, self.num_batches = False, int(part * self._batches_due(args))
+        # A resumed epoch begins with what was trained on before.
+        part = (state.epoch or 0.0) % 1.0
+        self.is_checked, self.num_batches = False, round(part * self._batches_due(args))
 
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

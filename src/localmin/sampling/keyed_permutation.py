@@ -17,7 +17,7 @@ _LARGEST = 2**62
 
 
 class KeyedPermutation:
-    """Permute ``0 .. length - 1`` at random, as the key says; entries are computed when they are asked for.
+    """Permute the numbers below ``length`` as a key says; entries are computed when they are asked for.
 
     Every round pairs x with ``(K - x) mod length`` and lets one keyed bit of the pair decide whether the two
     change places. Whatever the bits are, a round is a bijection, so the whole is one for every length and
