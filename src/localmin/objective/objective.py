@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from localmin.errors import InputError, ShapeError
 from localmin.numerics import flatten_tensors
 from localmin.objective.batches import Batch, Batches
+from localmin.objective.curvature_noise import standard_error_of_curvature
 from localmin.objective.example_losses import LossFunction
 from localmin.objective.function_module import FunctionModule
 from localmin.objective.gradient_graphs import (
@@ -21,7 +22,7 @@ from localmin.objective.gradient_graphs import (
 )
 from localmin.objective.hessian_products import products_by_differences, products_of_graphs
 from localmin.objective.loss_sums import LossSum
-from localmin.objective.parameter_layout import ParameterLayout, select_parameters
+from localmin.objective.parameter_layout import ParameterLayout, converted_copy, select_parameters
 from localmin.objective.preconditions import check_mode, examine
 from localmin.objective.rank_sums import RankSums
 
@@ -115,8 +116,8 @@ class Objective:
         if dtype not in (None, torch.float32, torch.float64):
             raise InputError(f"expected dtype torch.float32, torch.float64 or None, got {dtype}")
         check_mode(model)
-        copied = _converted_copy(model, dtype)
-        copied_loss = _converted_copy(loss, dtype) if isinstance(loss, nn.Module) else loss
+        copied = converted_copy(model, dtype)
+        copied_loss = converted_copy(loss, dtype) if isinstance(loss, nn.Module) else loss
         selected = select_parameters(copied, parameters)
         layout = ParameterLayout(tuple(selected), tuple(tuple(part.shape) for part in selected.values()))
         point = flatten_tensors(parameter.detach() for parameter in selected.values())
@@ -431,27 +432,10 @@ class Objective:
         Cost:
             Three forward sweeps.
         """
-        direction = self._checked(direction).double()
-        length = float(direction.norm())
-        if length == 0.0:
-            return 0.0
-        eps = torch.finfo(self.dtype).eps
-        step = eps**0.25 * max(1.0, float(self._point.double().norm())) / length
-        # The largest relative error of a second difference comes from rounding in the losses.
-        points = [(self._point.double() + shift * direction).to(self.dtype) for shift in (-step, 0.0, step)]
-        total, squares = 0.0, 0.0
-        for low, middle, high in zip(
-            *(self._loss_sum.example_losses(point) for point in points), strict=True
-        ):
-            curvatures = (low.double() - 2.0 * middle.double() + high.double()) / step**2
-            total += float(curvatures.sum())
-            squares += float(curvatures.square().sum())
-        total, squares = self._ranks.sum_numbers(total, squares)
-        count = self._num_examples
-        if count < 2:
-            return math.inf
-        variance = max(0.0, squares - total**2 / count) / (count - 1)
-        return math.sqrt(variance / count)
+        direction = self._checked(direction)
+        return standard_error_of_curvature(
+            self._loss_sum, self._point, direction, self._ranks, self._num_examples
+        )
 
     def clear_cache(self) -> None:
         """Free the graph that repeated Hessian-vector products keep; the next product builds it again."""
@@ -510,10 +494,3 @@ class Objective:
                 f"got {tuple(vectors.shape)}"
             )
         return vectors.detach().to(device=self.device, dtype=self.dtype)
-
-
-def _converted_copy(module: nn.Module, dtype: torch.dtype | None) -> nn.Module:
-    # The wrapper synchronises gradients by hooks of its own and cannot be copied.
-    inner = module.module if isinstance(module, nn.parallel.DistributedDataParallel) else module
-    copied: nn.Module = copy.deepcopy(inner)
-    return copied if dtype is None else copied.to(dtype=dtype)

@@ -1,5 +1,6 @@
 """Which parameters of a model form the vector, and where each of them stands in it."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from localmin.errors import InputError, ShapeError
 from localmin.numerics import flatten_tensors, split_vector
 
-__all__ = ["ParameterLayout", "select_parameters"]
+__all__ = ["ParameterLayout", "converted_copy", "select_parameters"]
 
 _DTYPES = (torch.float32, torch.float64)
 
@@ -107,3 +108,19 @@ def select_parameters(model: nn.Module, names: Sequence[str] | None) -> dict[str
                 f"parameter '{name}' has entries that are NaN or infinite; did training diverge?"
             )
     return selected
+
+
+def converted_copy(module: nn.Module, dtype: torch.dtype | None) -> nn.Module:
+    """Copy a module, without the wrapper of DistributedDataParallel, and convert it.
+
+    Args:
+        module: Any module; it is not changed.
+        dtype: Of the copy; None keeps it.
+
+    Returns:
+        The copy.
+    """
+    # The wrapper synchronises gradients by hooks of its own and cannot be copied.
+    inner = module.module if isinstance(module, nn.parallel.DistributedDataParallel) else module
+    copied: nn.Module = copy.deepcopy(inner)
+    return copied if dtype is None else copied.to(dtype=dtype)
