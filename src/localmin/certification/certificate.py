@@ -191,7 +191,7 @@ class Certificate:
         if not abs(value - self.value) <= rounding * max(1.0, abs(self.value)):
             return f"the value is {value:.6g}, not {self.value:.6g} as certified: another point or other data"
         is_critical = gradient_norm <= self.gradient_tolerance
-        has_gradient = self.verdict != "global-minimum" and self.method != "piecewise"
+        has_gradient = self.method not in ("value", "piecewise")
         if has_gradient and is_critical == (self.verdict == "not-critical"):
             return f"the gradient norm {gradient_norm:.3g} is on the other side of the tolerance"
         if self.verdict == "undecided":

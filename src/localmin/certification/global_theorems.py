@@ -60,8 +60,8 @@ def certify_convex(certificate: Certificate, objective: Objective) -> Certificat
     gradient = objective.gradient().double()
     norm = float(gradient.norm())
     unit = gradient / norm if norm > 0.0 else torch.ones_like(gradient) / len(gradient) ** 0.5
-    curvature = float(unit @ hessian.matvec(unit))
-    scale = float(hessian.matvec(unit).norm())
+    image = hessian.matvec(unit)
+    curvature, scale = float(unit @ image), float(image.norm())
     if curvature < -1e4 * torch.finfo(objective.dtype).eps * scale:
         raise InputError(
             f"the objective was declared convex, but has curvature {curvature:.3g} along its gradient; "
