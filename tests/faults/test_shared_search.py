@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+import pytest
 import sqlalchemy
 
 import localmin
@@ -48,6 +49,7 @@ def finish(process: subprocess.Popen[str]) -> object:
     return json.loads(out)
 
 
+@pytest.mark.slow
 def test_one_of_two_launchers_is_killed(postgres: str, tmp_path: Path) -> None:
     url = postgres.replace("postgresql:", "postgresql+psycopg:")
     engine = sqlalchemy.create_engine(url)

@@ -70,7 +70,7 @@ def train(checkpoint: Path | None = None) -> dict[str, Any]:
 
 def run_search(out: Path | None = None) -> dict[str, Any]:
     """Search on digits, with features that see the logits of every step."""
-    task = localmin.tasks.digits(noise=0.4, seed=0, epochs=6)
+    task = localmin.tasks.digits(noise=0.4, seed=0, epochs=4)
     result = localmin.search(task, settings=FEW, out=out)
     return {
         "scores": [trial.score for trial in result.trials],

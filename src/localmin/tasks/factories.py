@@ -200,15 +200,27 @@ def load_model_factory(
 
 
 def user_modules() -> list[ModuleType]:
-    """List the modules made from users' files and those beside them: no other process can import them."""
-    loaded = [module for name, module in sys.modules.items() if name.startswith(_MODULE_PREFIX)]
-    folders = {Path(str(module.__file__)).parent for module in loaded}
-    beside = [
-        module
-        for module in list(sys.modules.values())
-        if getattr(module, "__file__", None) and Path(str(module.__file__)).parent in folders
-    ]
-    return list({id(module): module for module in (*loaded, *beside)}.values())
+    """List the modules that no other process can import: users' files, what lies beside them."""
+    found: dict[str, bool] = {}
+    modules = []
+    for name, module in list(sys.modules.items()):
+        top = name.partition(".")[0]
+        if top not in found:
+            found[top] = top in ("__main__", "__mp_main__") or _is_found(top)
+        if not found[top] and isinstance(module, ModuleType):
+            modules.append(module)
+    return modules
+
+
+def _is_found(name: str) -> bool:
+    """Tell whether a fresh process would find a module of this name; those loaded say nothing about it."""
+    for finder in sys.meta_path:
+        try:
+            if finder.find_spec(name, None) is not None:
+                return True
+        except (ImportError, AttributeError, ValueError):
+            continue
+    return False
 
 
 def _parse(spec: str) -> tuple[str, str]:

@@ -5,8 +5,10 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
+import optuna
 import pytest
 import torch
 from torch import Tensor
@@ -107,6 +109,39 @@ def test_a_killed_worker_costs_its_network_alone(make_task: MakeTask, pool: Proc
     assert sum(drawn) == 3 * expected.num_draws
 
 
+def test_a_search_with_a_killed_worker_counts_every_trial_once(
+    make_task: MakeTask, pool: ProcessPool, tmp_path: Path
+) -> None:
+    task = make_task(noise=0.3, recipe={"epochs": 40})
+
+    class Killer:
+        """Kill a worker in the middle of the first trials."""
+
+        deaths: ClassVar[list[int]] = []
+
+        def begin(self, planned_epochs: float) -> None: ...
+
+        def stage(self, name: str) -> None:
+            self.name = name
+
+        def advance(self, epochs: float) -> None:
+            if "trials" in self.name and not self.deaths:
+                self.deaths.append(pool.process_ids[1])
+                os.kill(self.deaths[0], signal.SIGKILL)
+
+        def end(self) -> None: ...
+
+    settings = replace(SMALL, rounds=1)
+    result = search(task, settings=settings, out=tmp_path, executor=pool, progress=Killer())
+    assert Killer.deaths[0] not in pool.process_ids
+    assert [t.to_dict() for t in result.trials] == [
+        t.to_dict() for t in search(task, settings=settings).trials
+    ]
+    backend = optuna.storages.journal.JournalFileBackend(str(tmp_path / "trials.log"))
+    study = optuna.load_study(study_name="blobs", storage=optuna.storages.JournalStorage(backend))
+    assert [trial.value for trial in study.trials] == [trial.score for trial in result.trials]
+
+
 def test_trials_of_a_task_that_was_given_up_are_forgotten(make_task: MakeTask, pool: ProcessPool) -> None:
     pool.use(make_task(), device=torch.device("cpu"))
     for name in ("a", "b", "c"):
@@ -129,8 +164,35 @@ def test_what_a_network_raises_is_raised_here(make_task: MakeTask, pool: Process
     with pytest.raises(ValueError, match="no loss today") as caught:
         collect_all(pool, 1)
     assert "In a worker process" in caught.value.__notes__[0]
+    # and both workers are there for the next task
+    task = make_task()
+    pool.use(task, device=torch.device("cpu"))
+    for name in ("a", "b"):
+        pool.submit(TrialRequest(name, torch.ones(160).double(), plan_of(task, epochs=20)))
+    assert collect_all(pool, 2)["b"].status == "done"
+    while pool.collect(timeout=0.1):
+        pass
+    assert [worker.job for worker in pool._workers] == [None, None]
 
 
+def test_a_task_that_a_worker_cannot_read_is_one_clear_error(make_task: MakeTask, pool: ProcessPool) -> None:
+    class Stubborn:
+        """Leave this process, and enter no other."""
+
+        def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
+            return cross_entropy(logits, labels)
+
+        def __reduce__(self) -> Any:
+            return __import__, ("no_such_module",)
+
+    task = make_task(loss=Stubborn())
+    pool.use(task, device=torch.device("cpu"))
+    pool.submit(TrialRequest("a", torch.ones(160).double(), plan_of(task)))
+    with pytest.raises(WorkerError, match=r"take the task over \(ModuleNotFoundError.*no_such_module"):
+        collect_all(pool, 1)
+
+
+@pytest.mark.slow
 def test_a_trial_that_kills_every_worker_is_given_up(
     make_task: MakeTask, pool: ProcessPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,7 +20,7 @@ from localmin.tasks.run_folder import RunFolder, Stage
 
 MakeTask = Callable[..., Task]
 
-SMALL = SearchSettings(cuts=(1.2, 0.7, 0.5), steps=2, refresh_cuts=2, top=2)
+SMALL = SearchSettings(cuts=(1.2, 0.8, 0.7, 0.5), steps=2, rounds=1, top=2)
 STAGE: Stage = ({"x": 0.1, "list": [1, None]}, {"t": torch.arange(5.0)})
 OTHER: Stage = ({"x": 0.2}, {})
 
@@ -164,15 +164,15 @@ def test_launchers_divide_a_search_and_agree(make_task: MakeTask, url: str, tmp_
         thread.join()
     assert found == [whole, whole]
     # every trial was trained by one of them
-    once = [f"trial-{number:03d}" for number in range(9)]
+    once = [f"trial-{number:03d}" for number in range(6)]
     assert sorted(name for name in trained if name.startswith("trial")) == once
-    assert count_trials(url, "divided") == list(range(9))
+    assert count_trials(url, "divided") == list(range(6))
     # and again, when all is there: nothing is trained
     trained.clear()
     launch("c")
     assert found[-1] == whole
     assert trained == []
-    assert count_trials(url, "divided") == list(range(9))
+    assert count_trials(url, "divided") == list(range(6))
 
 
 def test_a_folder_whose_stages_differ_is_refused(url: str, tmp_path: Path) -> None:
@@ -201,9 +201,9 @@ def test_a_search_outlives_connections_that_are_ended(make_task: MakeTask, url: 
             return done
 
     result = search(task, settings=SMALL, storage=url, out=tmp_path, executor=Interrupting())
-    assert sum(ended) >= 9
+    assert sum(ended) >= 6
     assert described(result) == described(search(task, settings=SMALL))
-    assert count_trials(url, "ended") == list(range(9))
+    assert count_trials(url, "ended") == list(range(6))
 
 
 def test_patience_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -170,9 +170,12 @@ class ProcessPool:
             return
         self._deaths_in_a_row = 0 if kind == "done" else self._deaths_in_a_row
         job = worker.job
-        if kind == "error" and not (job is not None and job.is_abandoned):
-            _raise(*content)
-        if job is None or kind == "ready" or content[0] != job.number:
+        if kind == "unreadable" and content[0] in {mail.key for mail in self._mail.values()}:
+            raise WorkerError(
+                f"a worker could not take the task over ({content[1]}); what its network, loss and "
+                "augmentation need must be importable there"
+            )
+        if job is None or kind not in ("draws", "done", "error") or content[0] != job.number:
             return
         if kind == "draws":
             self._tell(job, content[1])
@@ -180,6 +183,8 @@ class ProcessPool:
         worker.job = None
         assert self._folds is not None
         if not job.is_abandoned:
+            if kind == "error":
+                _raise(*content[1:])
             hits, last_hits, num_draws, diverged = content[1]
             outcome = FoldOutcome(torch.from_numpy(hits), torch.from_numpy(last_hits), num_draws, diverged)
             self._folds.add(job.request.name, job.fold, outcome)
@@ -294,14 +299,8 @@ def _environment(threads: int) -> dict[str, str]:
     return os.environ | limits | {"PYTHONPATH": path}
 
 
-def _raise(job: int | None, pickled: bytes | None, trace: str) -> None:
+def _raise(pickled: bytes | None, trace: str) -> None:
     """Raise in this process what was raised in a worker."""
-    line = trace.strip().splitlines()[-1]
-    if job is None:
-        raise WorkerError(
-            f"a worker could not take the task over ({line}); what its network, loss and augmentation need "
-            "must be importable there"
-        )
     if pickled is not None:
         try:
             error = pickle.loads(pickled)
@@ -310,4 +309,4 @@ def _raise(job: int | None, pickled: bytes | None, trace: str) -> None:
         if isinstance(error, BaseException):
             error.add_note(f"In a worker process:\n{trace}")
             raise error
-    raise WorkerError(f"a trial failed in a worker: {line}")
+    raise WorkerError(f"a trial failed in a worker: {trace.strip().splitlines()[-1]}")

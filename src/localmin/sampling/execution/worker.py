@@ -61,17 +61,20 @@ def _serve(connection: Connection[Any, Any], inbox: queue.SimpleQueue[tuple[Any,
         if kind == "forget":
             parcels.clear()
             continue
-        job = content[0] if kind == "fold" else None
+        number = content[0]
         try:
             if kind == "parcel":
-                key, payload, layout, file = content
+                _, payload, layout, file = content
                 tensors = map_tensors(f"/dev/fd/{file}", layout)
                 os.close(file)
-                parcels[key] = unpack(payload, tensors)
+                parcels[number] = unpack(payload, tensors)
             else:
-                connection.send(("done", job, _run(connection, parcels, *content)))
+                connection.send(("done", number, _run(connection, parcels, *content)))
         except BaseException as error:
-            connection.send(("error", job, _pickled(error), traceback.format_exc()))
+            if kind == "parcel":
+                connection.send(("unreadable", number, f"{type(error).__name__}: {error}"))
+            else:
+                connection.send(("error", number, _pickled(error), traceback.format_exc()))
 
 
 def _run(
