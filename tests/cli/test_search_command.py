@@ -199,3 +199,58 @@ def test_training_under_langevin_dynamics(optimizer: str, capsys: pytest.Capture
         main(["train", "digits", *arguments[:-3], "1e-5", "--epochs", "8", "--out", "run"])
     assert stop.value.code == 2
     assert "another job" in capsys.readouterr().err
+
+
+def test_regression_from_a_table_with_a_page_and_an_explanation(capsys: pytest.CaptureFixture[str]) -> None:
+    bunch = datasets.load_diabetes()
+    rows = [
+        "a,b,c,target",
+        *(f"{x[2]},{x[8]},{x[3]},{y + 0.5}" for x, y in zip(bunch.data, bunch.target, strict=True)),
+    ]
+    Path("patients.csv").write_text("\n".join(rows) + "\n")
+    arguments = ["--noise", "0.3", "--epochs", "8", "--preset", "quick", "--out", "run"]
+    shown = run(capsys, "search", "patients.csv", *arguments)
+    assert "test R²" in shown
+    uniform = next(line for line in shown.splitlines() if line.startswith("uniform"))
+    assert "%" not in uniform, "R² is no percentage"
+    result = json.loads(Path("run/result.json").read_text())
+    assert (result["kind"], result["metric"], result["policy"]["form"]) == ("regression", "r2", "a")
+    assert result["noise"]["kind"] == "outliers"
+    page = Path("run/report.html").read_text()
+    assert "test R²" in page
+    index = result["per_seed"][0]["drop_report"]["examples"][0]["index"]
+    text = run(capsys, "report", "run", "--explain", str(index))
+    assert f"example {index}" in text
+    stored = json.loads(run(capsys, "report", "run", "--explain", str(index), "--json"))
+    assert stored["draws"] < 0.05
+    with pytest.raises(SystemExit) as stop:
+        main(["report", "run", "--explain", "100000"])
+    assert stop.value.code == 2
+
+
+def test_characters_of_a_text(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("a.txt").write_text("the quick brown fox jumps over the lazy dog; pack my box with jugs.\n" * 160)
+    summary = search(capsys, "a.txt", "--noise", "0.3", "--epochs", "2", "--out", "run")
+    assert (summary["kind"], summary["metric"]) == ("language-model", "perplexity")
+    assert summary["policy"]["form"] == "d"
+    gain = summary["uniform"]["test"]["mean"] - summary["searched"]["test"]["mean"]
+    assert summary["gain"]["test"]["mean"] == pytest.approx(gain), "a lower perplexity is a gain"
+    page = Path(run(capsys, "report", "run").split("report: ")[1].strip()).read_text()
+    assert "test perplexity" in page
+
+
+def test_right_labels_in_a_second_column(capsys: pytest.CaptureFixture[str]) -> None:
+    bunch = datasets.load_wine()
+    given = bunch.target.copy()
+    given[::5] = (given[::5] + 1) % 3
+    names = [f"f{i}" for i in range(13)]
+    rows = [",".join([*names, "label", "truth"])]
+    rows += [",".join(map(str, [*x, y, t])) for x, y, t in zip(bunch.data, given, bunch.target, strict=True)]
+    Path("wine.csv").write_text("\n".join(rows) + "\n")
+    summary = search(capsys, "wine.csv", "--clean-label", "truth", "--epochs", "4", "--out", "run")
+    assert summary["noise"]["kind"] == "annotators"
+    assert 0.1 < summary["noise"]["realised"] < 0.3
+    assert summary["oracle"] is not None
+    page = Path(run(capsys, "report", "run").split("report: ")[1].strip()).read_text()
+    assert "differ from the column of right ones" in page
+    assert "on purpose" not in page
