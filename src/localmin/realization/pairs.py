@@ -1,5 +1,6 @@
 """Two networks of the same sizes, evaluated side by side with bounds on the rounding."""
 
+from collections.abc import Callable
 from fractions import Fraction
 from functools import cached_property
 
@@ -19,6 +20,7 @@ from localmin.realization.witness import candidate_inputs, evaluation_error
 __all__ = ["NetworkPair"]
 
 _MAX_EXACT_PARAMETERS = 200_000
+_MAX_BATCH_ENTRIES = 20_000_000
 
 
 class NetworkPair:
@@ -71,9 +73,17 @@ class NetworkPair:
 
     def gaps(self, x: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
         """Compute ``max|f_a - f_b|`` for each row, in float64."""
+        return self._in_batches(self._gaps, x)
+
+    def _gaps(self, x: Tensor) -> Tensor:
         first, second = self.outputs(x)
         gaps: Tensor = (first - second).abs().amax(dim=1) if first.numel() else x.new_zeros(len(x))
         return gaps
+
+    def _in_batches(self, compute: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        # A row of a network of a million neurons needs a million numbers on the way.
+        size = max(1, _MAX_BATCH_ENTRIES // max(*self.a.widths, *self.b.widths))
+        return torch.cat([compute(rows) for rows in x.split(size)]) if len(x) > size else compute(x)
 
     def sizes(self, x: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
         """Compute the unit of the tolerance for each row."""
@@ -84,6 +94,9 @@ class NetworkPair:
 
     def rounding(self, x: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
         """Bound the rounding error of `gaps` for each row."""
+        return self._in_batches(self._rounding, x)
+
+    def _rounding(self, x: Tensor) -> Tensor:
         if not self.is_deep:
             return evaluation_error(self.neurons[0], x) + evaluation_error(self.neurons[1], x)
         total = x.new_zeros(len(x))

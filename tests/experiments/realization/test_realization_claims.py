@@ -68,6 +68,19 @@ def test_the_minimum_of_the_class_is_in_it_and_beats_random_members() -> None:
     assert LineProblem(problem.nodes, problem.targets, variation=1e4).minimum().loss < 1e-9
 
 
+def test_the_minimum_with_given_kinks() -> None:
+    problem = line_problem(5)
+    best = problem.minimum()
+    inner = problem.nodes[1:-1]
+    assert problem.minimum_with_kinks(inner).loss == pytest.approx(best.loss, abs=1e-9)
+    few = problem.minimum_with_kinks(inner[::3])
+    assert few.loss >= best.loss - 1e-9
+    assert few.variation <= 5.0 + 1e-7
+    assert set(few.grid) <= {0.0, 1.0, *inner[::3]}
+    line = problem.minimum_with_kinks(np.zeros(0))
+    assert len(line.slopes) == 1
+
+
 def test_distance_and_mix_of_functions_on_different_grids() -> None:
     problem = line_problem(0)
     a = problem.function(0.0, np.array([0.0, 0.5, 1.0]), np.array([1.0, -1.0]))

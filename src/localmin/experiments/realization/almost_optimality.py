@@ -15,7 +15,7 @@ from localmin.realization import almost_optimality, transfer_radius
 
 __all__ = ["CLAIM"]
 
-_NUM_NODES, _VARIATION = 121, 20.0
+_NUM_NODES, _VARIATION = 121, 200.0
 _SLACK = 1e-9
 
 
@@ -36,22 +36,22 @@ def check(*, seed: int = 0, quick: bool = False) -> ClaimCheck:
     generator = as_generator(seed)
     nodes = np.linspace(0, 1, _NUM_NODES)
     noise = 0.2 * torch.randn(_NUM_NODES, generator=generator, dtype=torch.float64).numpy()
-    problem = LineProblem(nodes, np.sin(9 * nodes) + noise, variation=_VARIATION)
+    problem = LineProblem(nodes, np.sin(25 * nodes) + noise, variation=_VARIATION)
     best = problem.minimum()
     rows: list[dict[str, Any]] = []
-    for width in (4, 64) if quick else (4, 16, 64, 256, 1024):
+    for width in (4, 64) if quick else (4, 8, 16, 32, 64, 128, 256):
         trained = _train(
             problem,
             width,
             num_networks=2 if quick else 4,
-            num_steps=600 if quick else 3000,
+            num_steps=500 if quick else 3000,
             generator=generator,
         )
-        rows += [_measure(problem, best, function, products, width) for function, products in trained]
+        rows += [_measure(problem, best, function, width) for function in trained]
     widths = sorted({row["width"] for row in rows})
     excess = [float(np.mean([row["excess"] for row in rows if row["width"] == width])) for width in widths]
     num_violations = sum(row["violations"] for row in rows)
-    holds = num_violations == 0 and excess[-1] < excess[0] / 2
+    holds = num_violations == 0 and excess[-1] < excess[0] / 5
     return ClaimCheck(
         "re-almost-optimal",
         "partly" if holds else "does-not-hold",
@@ -71,20 +71,19 @@ def check(*, seed: int = 0, quick: bool = False) -> ClaimCheck:
             ),
         },
         "1e-9 of rounding",
-        "one input, networks with a linear skip, trained by Adam and projected onto the bound of the "
-        "variation. The bound needs a radius of at least 2 eta = 2 C / (m + 1) in function space. A radius "
-        "certified over parameters cannot give it here: it is at most an eighth of the lightest neuron's "
-        "product, hence at most C / (8 m), so the chain from parameter minima to almost optimality is "
-        "empty for this class; what is checked is the step from function minima to almost optimality",
+        "one input, networks with a linear skip, trained by Adam, projected onto the bound of the variation, "
+        "the output layer solved exactly at the end. The bound is far above the excess. It needs a radius of "
+        "at least 2 eta = 2 C / (m + 1) in function space; one certified over parameters cannot give it "
+        "here: it is at most an eighth of the lightest neuron's product, hence at most C / (8 m). So the "
+        "chain from parameter minima to almost optimality is empty for this class; what is checked is the "
+        "step from function minima to almost optimality",
         is_scaled_down=True,
         rows=tuple(rows),
         figures=(_chart(rows, widths, excess),),
     )
 
 
-def _measure(
-    problem: LineProblem, best: LineFunction, function: LineFunction, products: Tensor, width: int
-) -> dict[str, Any]:
+def _measure(problem: LineProblem, best: LineFunction, function: LineFunction, width: int) -> dict[str, Any]:
     eta, distance = problem.approximation(width), problem.distance(function, best)
     excess = function.loss - best.loss
     violations, better_within, bound = 0, None, math.inf
@@ -106,7 +105,9 @@ def _measure(
             bound = min(bound, terms.excess_bound)
     if math.isinf(bound):
         bound = 2 * problem.lipschitz / (2 * eta) * distance * eta
-    lightest = float(products.abs().min())
+    jumps = np.abs(np.diff(function.slopes))
+    # Neurons that the fit does not use are as light as can be.
+    lightest = float(jumps.min()) if len(jumps) == width else 0.0
     return {
         "width": width,
         "excess": excess,
@@ -122,8 +123,8 @@ def _measure(
 
 def _train(
     problem: LineProblem, width: int, *, num_networks: int, num_steps: int, generator: torch.Generator
-) -> list[tuple[LineFunction, Tensor]]:
-    """Train ``f(0) + s x + sum c_i relu(w_i x + b_i)``; give functions and the neurons' products."""
+) -> list[LineFunction]:
+    """Train ``f(0) + s x + sum c_i relu(w_i x + b_i)``, then solve the output layer for the kinks found."""
     x, y = torch.from_numpy(problem.nodes), torch.from_numpy(problem.targets)
     size = (problem.variation / width) ** 0.5
 
@@ -139,27 +140,18 @@ def _train(
     optimizer = torch.optim.Adam(parameters, lr=0.02)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, num_steps)
 
-    def evaluate(points: Tensor) -> Tensor:
-        hidden = torch.relu(weights[:, :, None] * points + biases[:, :, None])
-        values: Tensor = skip[:, :1] + skip[:, 1:] * points + torch.einsum("bm,bmn->bn", outputs, hidden)
-        return values
-
     for _ in range(num_steps):
         optimizer.zero_grad()
-        torch.autograd.backward((evaluate(x) - y).abs().mean(dim=1).sum())
+        hidden = torch.relu(weights[:, :, None] * x + biases[:, :, None])
+        values = skip[:, :1] + skip[:, 1:] * x + torch.einsum("bm,bmn->bn", outputs, hidden)
+        torch.autograd.backward((values - y).abs().mean(dim=1).sum())
         optimizer.step()
         schedule.step()
         with torch.no_grad():
             total = (outputs * weights).abs().sum(dim=1, keepdim=True)
             outputs *= (problem.variation / total).clamp_max(1.0)
-    found = []
-    for index in range(num_networks):
-        places = (-biases[index] / weights[index]).detach().numpy()
-        grid = np.union1d(problem.nodes, places[(places > 0) & (places < 1)])
-        values = evaluate(torch.from_numpy(grid))[index].detach().numpy()
-        function = problem.function(float(values[0]), grid, np.diff(values) / np.diff(grid))
-        found.append((function, (outputs * weights)[index].detach()))
-    return found
+    places = (-biases / weights).detach().numpy()
+    return [problem.minimum_with_kinks(row[(row > 0) & (row < 1)]) for row in places]
 
 
 def _chart(rows: list[dict[str, Any]], widths: list[int], excess: list[float]) -> Chart:

@@ -166,3 +166,33 @@ class LineProblem:
         if answer.status != 0:
             raise RuntimeError(f"the linear program did not solve: {answer.message}")
         return self.function(float(answer.x[0]), self.nodes, answer.x[1 : cells + 1])
+
+    def minimum_with_kinks(self, kinks: np.ndarray) -> LineFunction:
+        """Minimise the loss over members of ``S`` with kinks at given places only, a linear program.
+
+        Args:
+            kinks: Places inside (0, 1).
+
+        Returns:
+            A minimiser: the best output layer of a network whose hidden layer has these kinks.
+
+        Raises:
+            RuntimeError: If the solver fails, which a bounded feasible program does not allow.
+        """
+        places = np.unique(kinks)
+        hinges = np.maximum(self.nodes[:, None] - places, 0.0)
+        count, num_nodes = len(places), len(self.nodes)
+        # Unknowns: f(0), first slope, jumps up, jumps down, sizes of the residuals.
+        values = np.hstack([np.ones((num_nodes, 1)), self.nodes[:, None], hinges, -hinges])
+        residuals = -np.eye(num_nodes)
+        total = np.concatenate([np.zeros(2), np.ones(2 * count), np.zeros(num_nodes)])
+        matrix = np.vstack([np.hstack([values, residuals]), np.hstack([-values, residuals]), total])
+        limits = np.concatenate([self.targets, -self.targets, [self.variation]])
+        bounds = [(None, None)] * 2 + [(0.0, None)] * (2 * count + num_nodes)
+        cost = np.concatenate([np.zeros(2 + 2 * count), np.full(num_nodes, 1 / num_nodes)])
+        answer = linprog(cost, A_ub=matrix, b_ub=limits, bounds=bounds, method="highs")
+        if answer.status != 0:
+            raise RuntimeError(f"the linear program did not solve: {answer.message}")
+        jumps = answer.x[2 : 2 + count] - answer.x[2 + count : 2 + 2 * count]
+        slopes = answer.x[1] + np.concatenate([[0.0], np.cumsum(jumps)])
+        return self.function(float(answer.x[0]), np.concatenate([[0.0], places, [1.0]]), slopes)
