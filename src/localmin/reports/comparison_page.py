@@ -53,7 +53,7 @@ def describe_comparison(result: TrainedComparison) -> list[tuple[str, str]]:
         lines.append(
             (
                 "bound",
-                f"at most {equality.upper_bound:.2g} of the scale for every input, shown for all inputs",
+                f"outputs differ by at most {equality.upper_bound:.2g} of the scale, for every input",
             )
         )
     if found.seminorm is not None:
