@@ -51,9 +51,10 @@ class DeepLinear:
 
     @classmethod
     def from_module(cls, module: nn.Module) -> "DeepLinear":
-        """Read an `nn.Linear`, or an `nn.Sequential` of linear layers, without biases.
+        """Read an `nn.Linear`, or a chain of linear layers, without biases.
 
-        One `nn.Flatten()` may come first; it is not stored.
+        The chain is an `nn.Sequential` or a forward that is traced; `nn.Flatten()`, `nn.Identity` and dropout
+        in eval mode change nothing on rows and are not stored.
 
         Args:
             module: Module to read; it is not modified, and its parameters are copied.
