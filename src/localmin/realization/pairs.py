@@ -83,7 +83,7 @@ class NetworkPair:
     def _in_batches(self, compute: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         # A row of a network of a million neurons needs a million numbers on the way.
         size = max(1, _MAX_BATCH_ENTRIES // max(*self.a.widths, *self.b.widths))
-        return torch.cat([compute(rows) for rows in x.split(size)]) if len(x) > size else compute(x)
+        return torch.cat([compute(rows) for rows in torch.split(x, size)]) if len(x) > size else compute(x)
 
     def sizes(self, x: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
         """Compute the unit of the tolerance for each row."""
