@@ -19,6 +19,7 @@ from localmin.errors import InputError
 from localmin.langevin.coefficients import exponential_coefficients
 
 __all__ = [
+    "NoiseBuffer",
     "Operation",
     "UnderdampedScheme",
     "Update",
@@ -27,6 +28,7 @@ __all__ = [
     "check_scheme",
     "draw_noise",
     "first_order_update",
+    "noise_buffer",
     "push_along_gradient",
     "underdamped_schemes",
     "underdamped_update",
@@ -304,11 +306,33 @@ def _bounded(update: Update) -> Update:
     return update._replace(bounds=(total_g, total_v, total_n, kept, kicked, stirred))
 
 
+class NoiseBuffer(NamedTuple):
+    """A flat tensor to draw into, and views of it shaped like a list of tensors."""
+
+    flat: Tensor
+    parts: list[Tensor]
+
+
+def noise_buffer(like: Sequence[Tensor]) -> NoiseBuffer:
+    """Allocate room for one normal per number of a list of tensors.
+
+    Args:
+        like: Tensors of one device and dtype.
+
+    Returns:
+        The buffer, not filled.
+    """
+    sizes = [tensor.numel() for tensor in like]
+    flat = like[0].new_empty(sum(sizes))
+    parts = [part.view(tensor.shape) for part, tensor in zip(torch.split(flat, sizes), like, strict=True)]
+    return NoiseBuffer(flat, parts)
+
+
 def draw_noise(
     like: Sequence[Tensor],
     scales: Sequence[float],
     generator: torch.Generator,
-    buffers: Sequence[Tensor] | None = None,
+    buffers: Sequence[NoiseBuffer] | None = None,
 ) -> list[list[Tensor]]:
     """Draw normals shaped like a list of tensors, as one stream for the whole list.
 
@@ -316,7 +340,7 @@ def draw_noise(
         like: Tensors of one device and dtype.
         scales: Standard deviation of each independent draw per coordinate.
         generator: Generator on the tensors' device.
-        buffers: Flat tensors to draw into, one per draw; None allocates.
+        buffers: Where to draw, one per draw; None allocates.
 
     Returns:
         One list of tensors per draw, shaped like the input.
@@ -324,14 +348,11 @@ def draw_noise(
     Cost:
         One normal per number of the tensors and draw; on the CPU in blocks that stay in cache.
     """
-    sizes = [tensor.numel() for tensor in like]
     result = []
     for index, scale in enumerate(scales):
-        flat = like[0].new_empty(sum(sizes)) if buffers is None else buffers[index]
+        flat, parts = noise_buffer(like) if buffers is None else buffers[index]
         _fill_normal(flat, scale, generator)
-        result.append(
-            [part.view(tensor.shape) for part, tensor in zip(torch.split(flat, sizes), like, strict=True)]
-        )
+        result.append(parts)
     return result
 
 
@@ -361,9 +382,11 @@ def _glide(
     decay: float,
     kick: float,
     drift: float,
+    fits: bool,
 ) -> None:
     """Compute v = decay v - kick g, then x += drift v, in one pass where torch's fused SGD fits."""
-    if _fits_fused(kick, positions, velocities, gradients):
+    # 1 - (1 + kick) must keep its digits; it does at kick = -1, for noise.
+    if fits and (kick == -1 or kick >= _SMALLEST_FUSED_KICK[positions[0].dtype]):
         # SGD with the velocity as its buffer: buffer = momentum buffer + (1 - dampening) g, x -= lr buffer.
         torch._fused_sgd_(
             positions,
@@ -384,18 +407,13 @@ def _glide(
     torch._foreach_add_(positions, velocities, alpha=drift)
 
 
-def _fits_fused(kick: float, *lists: list[Tensor]) -> bool:
-    # The fused operation walks through memory, whatever the strides; and 1 - (1 + kick) must keep its digits.
+def _fits_fused(*lists: list[Tensor]) -> bool:
+    # The fused operation walks through memory, whatever the strides. Noise buffers are contiguous.
     dtype = lists[0][0].dtype
-    digits = kick == -1 or kick >= _SMALLEST_FUSED_KICK.get(dtype, math.inf)
-    return (
-        digits
-        and dtype in _SMALLEST_FUSED_KICK
-        and all(
-            tensor.is_cpu and tensor.is_contiguous() and tensor.dtype is dtype
-            for tensors in lists
-            for tensor in tensors
-        )
+    return dtype in _SMALLEST_FUSED_KICK and all(
+        tensor.is_cpu and tensor.is_contiguous() and tensor.dtype is dtype
+        for tensors in lists
+        for tensor in tensors
     )
 
 
@@ -420,11 +438,12 @@ def apply_update(
     Cost:
         One pass over the tensors per operation, no allocation.
     """
+    fits = bool(velocities) and _fits_fused(positions, velocities, gradients)
     for name, coefficient, index, kick, drift in update.operations:
         if name == "glide":
-            _glide(positions, velocities, gradients, coefficient, kick, drift)
+            _glide(positions, velocities, gradients, coefficient, kick, drift, fits)
         elif name == "glide_noise":
-            _glide(positions, velocities, noises[index], coefficient, -1.0, drift)
+            _glide(positions, velocities, noises[index], coefficient, -1.0, drift, fits)
         elif name == "kick":
             torch._foreach_add_(velocities, gradients, alpha=-coefficient)
         elif name == "drift":

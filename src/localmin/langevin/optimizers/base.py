@@ -19,7 +19,7 @@ from localmin.langevin.optimizers.numerical_range import (
     total_norm,
     warn_of_underflow,
 )
-from localmin.langevin.updates import Update, apply_update, draw_noise, push_along_gradient
+from localmin.langevin.updates import Update, apply_update, draw_noise, noise_buffer, push_along_gradient
 
 __all__ = ["AbstractLangevinOptimizer", "Parameters"]
 
@@ -59,7 +59,6 @@ class AbstractLangevinOptimizer(Optimizer):
         start = float(temperature(0)) if callable(temperature) else temperature
         self._seed = seed
         self._generators: dict[str, torch.Generator] = {}
-        self._buffers: dict[tuple[str, torch.dtype, int], list[Tensor]] = {}
         self._known_buckets: dict[int, Bucket] = {}
         self._check_finite = check_finite
         self._checked_resolution = False
@@ -181,7 +180,7 @@ class AbstractLangevinOptimizer(Optimizer):
         # torch keeps three fields only; copies and pickles need ours too, bar what is rebuilt when needed.
         torchs = vars(torch.optim.SGD([torch.zeros(1)], lr=0.0)).keys()
         own = {key: value for key, value in vars(self).items() if key not in torchs}
-        return {**super().__getstate__(), **own, "_buffers": {}, "_known_buckets": {}}
+        return {**super().__getstate__(), **own, "_known_buckets": {}}
 
     def diagnostics(self) -> dict[str, float]:
         """Compute the gradient norm and the share of noise, from the gradients of the last step.
@@ -280,7 +279,7 @@ class AbstractLangevinOptimizer(Optimizer):
             self._move_guarded(moves)
             return
         for update, bucket in moves:
-            noises = self._noises(update, bucket.parameters) if update.noise_scales else []
+            noises = self._noises(update, bucket) if update.noise_scales else []
             apply_update(update, bucket.parameters, bucket.velocities, bucket.gradients, noises, self._push)
 
     def _stays_in_range(self, moves: list[tuple[Update, Bucket]], size: float) -> bool:
@@ -300,7 +299,7 @@ class AbstractLangevinOptimizer(Optimizer):
         tensors = [tensor for _, bucket in moves for tensor in (*bucket.parameters, *bucket.velocities)]
         before = [tensor.clone() for tensor in tensors]
         for update, bucket in moves:
-            noises = self._noises(update, bucket.parameters) if update.noise_scales else []
+            noises = self._noises(update, bucket) if update.noise_scales else []
             apply_update(update, bucket.parameters, bucket.velocities, bucket.gradients, noises, self._push)
         if first_non_finite(tensors) is None:
             return
@@ -347,13 +346,11 @@ class AbstractLangevinOptimizer(Optimizer):
         for device, state in states.items():
             self._generator(torch.device(device)).set_state(state.cpu())
 
-    def _noises(self, update: Update, like: list[Tensor]) -> list[list[Tensor]]:
-        first, total = like[0], sum(tensor.numel() for tensor in like)
-        key = (str(first.device), first.dtype, total)
-        buffers = self._buffers.setdefault(key, [])
-        while len(buffers) < len(update.noise_scales):
-            buffers.append(first.new_empty(total))
-        return draw_noise(like, update.noise_scales, self._generator(first.device), buffers)
+    def _noises(self, update: Update, bucket: Bucket) -> list[list[Tensor]]:
+        while len(bucket.buffers) < len(update.noise_scales):
+            bucket.buffers.append(noise_buffer(bucket.parameters))
+        generator = self._generator(bucket.parameters[0].device)
+        return draw_noise(bucket.parameters, update.noise_scales, generator, bucket.buffers)
 
 
 def _check_number(name: str, value: Any) -> None:

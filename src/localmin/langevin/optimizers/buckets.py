@@ -9,6 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
+from localmin.langevin.updates import NoiseBuffer
+
 __all__ = ["Bucket", "split_into_buckets"]
 
 
@@ -21,12 +23,14 @@ class Bucket:
         gradients: g, in the same order.
         velocities: v, in the same order; empty for first-order dynamics.
         pending: Length of the half kick that the last step left open [time].
+        buffers: Where noise is drawn.
     """
 
     parameters: list[Tensor]
     gradients: list[Tensor]
     velocities: list[Tensor] = field(default_factory=list)
     pending: float = 0.0
+    buffers: list[NoiseBuffer] = field(default_factory=list)
 
     def holds(self, parameters: list[Tensor], state: Mapping[str, Any] | None) -> bool:
         """Tell whether this is the bucket of these parameters; the first state shows if it was replaced."""
