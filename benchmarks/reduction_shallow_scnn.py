@@ -2,7 +2,8 @@
 
 Two-layer ReLU networks without biases, scalar output, (1/n) sum of squares + penalty * squared norm. scnn's
 NeuronGL1 with the same penalty is this problem over two (its loss is halved). scnn gives no certified gap, so
-its network is measured against our lower bound. Each scnn run gets its own process and `--seconds`.
+its network is measured against our lower bound. Its settings are its defaults, but for the rescaling of the
+data's columns, which would change the penalty. Each scnn run gets its own process and `--seconds`.
 
 scnn 0.0.10 is installed on its own: pip install --target DIR --no-deps pyscnn linalg_backends opt_einsum
 tqdm cvxpy osqp clarabel scs qdldl sparsediffpy highspy (it asks for torchvision too, but does not import it).
@@ -35,7 +36,7 @@ problem = json.loads(sys.argv[2])
 x, y = np.array(problem["x"]), np.array(problem["y"])
 started = time.perf_counter()
 model, _ = optimize("relu", problem["max_neurons"], x, y, regularizer=NeuronGL1(problem["penalty"]),
-                    dtype="float64")
+                    unitize_data=False)
 seconds = time.perf_counter() - started
 print("RESULT" + json.dumps([seconds, [np.asarray(part).tolist() for part in model.parameters]]))
 """

@@ -118,7 +118,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("groups", nargs="*", choices=[*GROUPS, []], default=list(GROUPS))
+    parser.add_argument("groups", nargs="*", default=list(GROUPS))
     parser.add_argument("--seeds", default="50-52")
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()

@@ -291,6 +291,9 @@ class Store:
         self.path = self.folder / "record.json"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.record: dict[str, Any] = json.loads(self.path.read_text()) if self.path.exists() else {}
+        asked = {key: str(value) for key, value in vars(job.options).items() if key not in ("out", "workers")}
+        if self.record.setdefault("options", asked) != asked:
+            raise SystemExit(f"{self.folder} holds a run with other options; give another --out")
         if job.world > 1:
             dist.barrier()
 

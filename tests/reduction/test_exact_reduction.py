@@ -65,7 +65,7 @@ def test_thinning_spends_a_little_norm_on_fewer_neurons() -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("num_examples", [2, 4, 6])
+@pytest.mark.parametrize("num_examples", [2, 4, 6, 8, 12, 20])
 def test_split_edges_come_back_to_exactly_the_number_needed(mode: ExactMode, num_examples: int) -> None:
     example = bipartite_example(num_examples)
     generator = torch.Generator().manual_seed(0)

@@ -14,7 +14,7 @@ from localmin.errors import InputError
 from localmin.reduction.exact_reduction import drift
 from localmin.reduction.homogeneous_network import HomogeneousNetwork
 from localmin.reduction.model_reading import ModelReading, ModelT, read_points
-from localmin.reduction.projection import balanced, projected
+from localmin.reduction.projection import settled_once
 from localmin.reduction.reduced_files import write_reduced
 
 __all__ = ["ApproximateReduction", "Measurement", "settled"]
@@ -176,7 +176,7 @@ def settled(
     outputs = network(points)
     limit = 1e-11 * max(float(outputs.abs().max()), torch.finfo(torch.float64).tiny)
     for _ in range(num_steps):
-        candidate, _ = projected(balanced(network), points)
+        candidate = settled_once(network, points)
         if candidate.squared_norm >= network.squared_norm:
             break
         if float((candidate(points) - outputs).abs().max()) > limit:

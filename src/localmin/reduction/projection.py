@@ -10,9 +10,11 @@ from torch import Tensor
 from localmin.reduction.homogeneous_network import HomogeneousNetwork
 from localmin.reduction.model_reading import ModelT, read_model, read_points
 
-__all__ = ["Projection", "balance", "balanced", "minimal_norm_layer", "project", "projected"]
+__all__ = ["Projection", "balance", "balanced", "minimal_norm_layer", "project", "projected", "settled_once"]
 
 RANK_TOLERANCE_RELATIVE = 1e-11
+# Before another projection a full balance would be wasted.
+_ROUGH_SWEEPS = 10
 
 
 @dataclass(frozen=True)
@@ -180,6 +182,19 @@ def balanced(
         if largest <= tolerance_relative:
             break
     return network
+
+
+def settled_once(network: HomogeneousNetwork, points: Float[Tensor, "n inputs"]) -> HomogeneousNetwork:
+    """Balance the neurons roughly, then give every layer its smallest weights; lowers the norm.
+
+    Args:
+        network: Network in float64.
+        points: Float64 rows on which the outputs stay.
+
+    Returns:
+        The new network.
+    """
+    return projected(balanced(network, 1e-6, _ROUGH_SWEEPS), points)[0]
 
 
 def _balance_layer(network: HomogeneousNetwork, layer: int) -> tuple[HomogeneousNetwork, float]:

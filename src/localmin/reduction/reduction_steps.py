@@ -17,7 +17,7 @@ from localmin.reduction.neuron_selection import (
     design_selection,
     view_layer,
 )
-from localmin.reduction.projection import projected
+from localmin.reduction.projection import projected, settled_once
 from localmin.reduction.rank_decisions import ExactMode
 from localmin.reduction.result import ReductionStep
 from localmin.reduction.vertex_problem import VertexProblem
@@ -33,6 +33,8 @@ _ROUNDING_RELATIVE = 1e-15
 _THINNING_SWEEPS = 2
 _THINNING_STEPS = 200
 _THINNING_GAP_RELATIVE = 1e-4
+_MAX_SETTLING_STEPS = 30
+_SETTLED_RELATIVE = 1e-7
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,7 @@ class ReductionRun:
         # A design moves weights, so that more columns may have become superfluous.
         for layer in layers:
             self._vertex(layer, "vertex-b")
+        self._settle()
 
     def _project(self) -> None:
         started = self._announce("project", 0)
@@ -187,6 +190,16 @@ class ReductionRun:
                     if not self._drop_weakest(layer, number, share):
                         number //= 2
             if self.network.widths == before:
+                break
+
+    def _settle(self) -> None:
+        # Designs weigh two neighbouring layers; what is left is the balance of all of them.
+        for _ in range(_MAX_SETTLING_STEPS):
+            started, norm = self._announce("settle", 0), self.network.squared_norm
+            candidate = settled_once(self.network, self.points)
+            if candidate.squared_norm > norm * (1 - _SETTLED_RELATIVE):
+                break
+            if not self._judge("settle", 0, candidate, None, started):
                 break
 
     def _drop_weakest(self, layer: int, number: int, norm_limit: float) -> bool:

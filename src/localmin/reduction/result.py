@@ -11,7 +11,7 @@ from torch import Tensor
 from localmin.errors import InputError
 from localmin.reduction.model_reading import ModelT, read_model, read_points
 from localmin.reduction.neuron_selection import Selection, apply_selection
-from localmin.reduction.projection import projected
+from localmin.reduction.projection import projected, settled_once
 from localmin.reduction.rank_decisions import RankDecision
 from localmin.reduction.reduced_files import write_reduced
 from localmin.tasks.storage import write_tensors
@@ -24,7 +24,8 @@ class ReductionStep:
     """One attempted step.
 
     Attributes:
-        operation: "project", "drop", "design", "thin", "vertex-b", "vertex-c" or "pair".
+        operation: "project", "settle" (balance, then project), "drop", "design", "thin", "vertex-b",
+            "vertex-c" or "pair".
         layer: Hidden layer it acts on (1 is the first), 0 for all layers.
         accepted: Whether outputs and norm passed the test; a step that did not changed nothing.
         width_before: Width of the layer before; 0 for all layers.
@@ -34,7 +35,7 @@ class ReductionStep:
         gap_relative: For "design" and "thin": how far the layer's norm can be above the optimum of its
             design at most.
         seconds: Wall-clock time.
-        selection: Neurons and weights, so that the step can be replayed; None for "project".
+        selection: Neurons and weights, so that the step can be replayed; None for "project" and "settle".
     """
 
     operation: str
@@ -201,7 +202,8 @@ def replay(model: ModelT, x: Float[Tensor, "n inputs"], steps: tuple[ReductionSt
         if not step.accepted:
             continue
         if step.selection is None:
-            network = projected(network, points)[0]
+            settles = step.operation == "settle"
+            network = settled_once(network, points) if settles else projected(network, points)[0]
             continue
         if bool((step.selection.kept >= network.widths[step.layer]).any()):
             raise InputError(f"step {step.operation!r} of layer {step.layer} does not belong to this model")
