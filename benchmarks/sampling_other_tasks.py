@@ -107,7 +107,7 @@ def main() -> None:
                 stored[row] = following(arguments.seeds)
             else:
                 data = {"friedman": table, "text": str(arguments.text)}.get(row, row)
-                limits: dict[str, Any] = {"limit": 800, "recipe": {"epochs": 12}} if row == "text" else {}
+                limits: dict[str, Any] = {"limit": 2_500} if row == "text" else {}
 
                 def request(noise: float, data: str = data, limits: dict[str, Any] = limits) -> TaskRequest:
                     return TaskRequest(data, noise=noise, **limits)
