@@ -13,7 +13,7 @@ from localmin.tasks.training import count_steps, mix_seed
 
 __all__ = ["train_co_teaching"]
 
-_RAMP_SHARE = 0.05  # 10 of the release's 200 epochs
+_RAMP_EPOCHS = 10
 
 
 def train_co_teaching(
@@ -21,7 +21,7 @@ def train_co_teaching(
 ) -> ArmRun:
     """Train two networks; each learns from the examples of a batch with the smallest loss in the other.
 
-    The share that is kept falls linearly from 1 to ``1 - noise_rate`` in the first twentieth of the epochs.
+    The share that is kept falls linearly from 1 to ``1 - noise_rate`` in ten epochs, as in the release.
 
     Args:
         task: To train; its recipe is used for both.
@@ -39,10 +39,9 @@ def train_co_teaching(
     models = [task.build_model(mix_seed(seed, 0, 1 + k)).to(torch_device) for k in range(2)]
     optimizers = [task.recipe.make_optimizer(model.parameters()) for model in models]
     steps = count_steps(len(task.train), task.recipe.batch_size)
-    ramp = max(1, round(_RAMP_SHARE * task.epochs))
     for epoch in range(task.epochs):
         generator = torch.Generator().manual_seed(mix_seed(seed, 8, 1, epoch + 1))
-        keep = 1 - noise_rate * min(1.0, epoch / ramp)
+        keep = 1 - noise_rate * min(1.0, epoch / _RAMP_EPOCHS)
         order = torch.randperm(len(task.train), generator=generator)
         for step, chosen in enumerate(order.tensor_split(steps)):
             factor = learning_rate_factor(
