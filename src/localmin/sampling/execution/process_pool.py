@@ -81,6 +81,7 @@ class ProcessPool:
     def use(self, task: Task, *, device: torch.device, on_draws: Callable[[int], None] | None = None) -> None:
         """Run the trials of this task from now on; the workers start, while the caller does other things."""
         self._queue.clear()
+        self._deaths_in_a_row = 0
         for worker in self._workers:
             worker.abandon()
         self._device, self._on_draws = device, on_draws
@@ -201,8 +202,8 @@ class ProcessPool:
         self._workers[self._workers.index(worker)] = _Worker(self.threads)
         self.num_deaths += 1
         self._deaths_in_a_row += 1
-        job = worker.job
-        if job is not None and not job.is_abandoned:
+        job = None if worker.job is None or worker.job.is_abandoned else worker.job
+        if job is not None:
             job.attempts += 1
             self._queue.appendleft(job)
         if (job is not None and job.attempts >= _MAX_ATTEMPTS) or (
