@@ -58,7 +58,7 @@ def check_dichotomy(*, seed: int = 0, quick: bool = False) -> ClaimCheck:
         barrier of the ball; exit times of a quadratic against their exact values.
     """
     chains = 500 if quick else 4000
-    betas = (16.0, 48.0, 96.0) if quick else (16.0, 32.0, 64.0, 96.0, 128.0)
+    betas = (48.0, 72.0, 96.0) if quick else (48.0, 64.0, 96.0, 128.0)
     comparisons: list[Comparison] = []
     series: list[Series] = []
     details: dict[str, float] = {}
