@@ -63,7 +63,7 @@ def draw_of(shift: int) -> EpochDraw:
         {"optimizer": "adam", "label_smoothing": 0.2, "augmentation": jitter},
         {"nesterov": True, "weight_decay": 0.01},
     ],
-    ids=str,
+    ids=["plain", "adamw", "adam", "nesterov"],
 )
 def test_each_network_is_trained_as_if_it_were_alone(recipe: dict[str, Any]) -> None:
     task = make_task(**recipe)
