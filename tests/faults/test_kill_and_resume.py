@@ -63,7 +63,9 @@ def test_sigkill_at_many_moments(tmp_path: Path) -> None:
     for name in ("model.safetensors", "features.safetensors"):
         first, second = load_file(tmp_path / "whole" / name), load_file(tmp_path / "broken" / name)
         assert first.keys() == second.keys()
-        assert all(torch.equal(first[key], second[key]) for key in first)
+        # An example that was never held out has NaN there.
+        for key, tensor in first.items():
+            assert torch.allclose(tensor, second[key], rtol=0, atol=0, equal_nan=True), key
     assert not list((tmp_path / "broken").rglob("*.part"))
 
 
