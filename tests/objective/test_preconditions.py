@@ -162,3 +162,20 @@ def test_outputs_that_are_rounding_of_zero_are_no_mixing() -> None:
     last.weight.data = 1e-9 * (torch.eye(4).double() - torch.outer(direction, direction))
     x = torch.randn(7, 4, generator=torch.Generator().manual_seed(1)).double()
     assert Objective(nn.Sequential(first, last), F.mse_loss, (x, x)).value() > 0.0
+
+
+@pytest.mark.parametrize("size", [1.0, 30.0])
+def test_outputs_that_are_only_rounding_are_no_mixing_of_examples(size: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    first = torch.randn(6, 4, generator=generator, dtype=torch.float64) * size
+    # The second layer takes the difference of two copies of the first, summed in another order.
+    model = nn.Sequential(nn.Linear(4, 12, bias=False), nn.Linear(12, 3, bias=False)).double()
+    order = torch.randperm(6, generator=generator)
+    last = torch.randn(3, 6, generator=generator, dtype=torch.float64)
+    with torch.no_grad():
+        model[0].weight.copy_(torch.cat([first, first[order]]))  # type: ignore[operator]
+        model[1].weight.copy_(torch.cat([last, -last[:, order]], dim=1))  # type: ignore[operator]
+    x = torch.randn(37, 4, generator=generator, dtype=torch.float64)
+    assert float(model(x).detach().abs().max()) < 1e-11
+    objective = Objective(model, F.mse_loss, (x, torch.ones(37, 3, dtype=torch.float64)))
+    assert objective.value() == pytest.approx(1.0)

@@ -89,7 +89,8 @@ def examine(loss_sum: LossSum, point: Float[Tensor, " n"]) -> int:
 def _check_repeatable(first: Tensor, second: Tensor, what: str) -> None:
     scale, difference = _scale_and_difference(first, second)
     # The order of summation may change between evaluations; anything stochastic differs far more.
-    if difference > 1e3 * torch.finfo(first.dtype).eps * scale:
+    eps = torch.finfo(first.dtype).eps
+    if difference > 1e3 * eps * scale + eps:
         raise InputError(
             f"two evaluations of {what} differ by {difference:.3g} (size {scale:.3g}), so the loss is "
             "stochastic; call model.eval(), and remove random noise, dropout or augmentation"
@@ -99,7 +100,9 @@ def _check_repeatable(first: Tensor, second: Tensor, what: str) -> None:
 def _check_independent(together: Tensor, alone: Tensor) -> None:
     scale, difference = _scale_and_difference(together, alone)
     # Loose on purpose: matrix products of other sizes round differently, and deep models amplify that.
-    if difference > torch.finfo(together.dtype).eps ** 0.5 * scale:
+    # Outputs may also be nothing but what rounding left of a cancellation, and then differ altogether.
+    eps = torch.finfo(together.dtype).eps
+    if difference > eps**0.5 * scale + 1e3 * eps:
         raise InputError(
             f"the model's output for an example changes by {difference:.3g} with the rest of its batch, so "
             "the loss depends on how the data are cut into batches; does it normalise over the batch?"
@@ -108,8 +111,6 @@ def _check_independent(together: Tensor, alone: Tensor) -> None:
 
 def _scale_and_difference(first: Tensor, second: Tensor) -> tuple[float, float]:
     scale = float(torch.maximum(first.abs().max(), second.abs().max()))
-    # Outputs far below 1 may be nothing but what rounding left of a cancellation, and differ altogether.
-    scale = max(scale, torch.finfo(first.dtype).eps)
     return scale, float((first - second).abs().max())
 
 
