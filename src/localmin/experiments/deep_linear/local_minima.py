@@ -8,7 +8,7 @@ from torch import Tensor
 from localmin.certification import ConstructedPoint, classify_deep_linear, escape_deep_linear
 from localmin.certification.deep_linear import descent_curve, global_minimum_loss, half_squared_loss
 from localmin.charts import Chart, Series
-from localmin.experiments.claim import Claim, ClaimCheck
+from localmin.experiments.claim import Claim, ClaimCheck, Verdict
 from localmin.experiments.deep_linear.problems import (
     diagonal_problem,
     escapes_to,
@@ -19,7 +19,10 @@ from localmin.numerics import as_generator
 __all__ = ["CLAIM", "check_local_is_global"]
 
 _HIDDEN = ((2,), (3, 2), (3, 3, 3), (1, 3))
-_NUM_ATTEMPTS = 4
+# Radius and descent steps of each search for a way out; the last ones for what the first have missed.
+_SEARCHES = ((0.2, 300), (0.5, 300), (1.0, 300), (1.0, 300), (2.0, 2000), (2.0, 2000))
+# A random search that finds nothing refutes nothing, as long as that is rare.
+_MAX_SHARE_MISSED = 1e-3
 
 
 def check_local_is_global(*, seed: int = 0, quick: bool = False) -> ClaimCheck:
@@ -41,7 +44,7 @@ def check_local_is_global(*, seed: int = 0, quick: bool = False) -> ClaimCheck:
     gaps = [_final_gap(number, generator) for number in range(num_descents)]
     return ClaimCheck(
         "dl-local-is-global",
-        "holds" if counts["stays"] == 0 and max(gaps) < 1e-6 else "does-not-hold",
+        _verdict(counts["stays"] / num_points, max(gaps)),
         "every critical point above the global minimum has smaller losses nearby; descent ends at the global "
         "minimum",
         {
@@ -54,10 +57,17 @@ def check_local_is_global(*, seed: int = 0, quick: bool = False) -> ClaimCheck:
             "largest_final_gap": max(gaps),
         },
         "a smaller loss counts beyond rounding (100 units in the last place); descents end within 1e-6",
-        remark="points of one generator and descents on one target, not a proof; the theorem assumes full "
+        remark="points of one generator and descents on one target, not a proof; a point counts as not left "
+        "when a random search for a way out finds none; the theorem assumes full "
         "rank and distinct singular values, about half of the points do not have them",
         figures=(_picture(counts),),
     )
+
+
+def _verdict(share_missed: float, largest_gap: float) -> Verdict:
+    if largest_gap >= 1e-6 or share_missed > _MAX_SHARE_MISSED:
+        return "does-not-hold"
+    return "holds" if share_missed == 0 else "partly"
 
 
 def _fate(point: ConstructedPoint, x: Tensor, y: Tensor, generator: torch.Generator) -> str:
@@ -70,8 +80,10 @@ def _fate(point: ConstructedPoint, x: Tensor, y: Tensor, generator: torch.Genera
     rounding = 100.0 * torch.finfo(torch.float64).eps * scale
     if found.verdict == "strict-saddle" and found.witness is not None:
         return "curvature" if escapes_to(point.weights, found.witness, x, y) < loss - rounding else "stays"
-    for radius in (0.2, 0.5, 1.0, 1.0)[:_NUM_ATTEMPTS]:
-        moved = escape_deep_linear(point.weights, x, y, radius_relative=radius, seed=generator)
+    for radius, max_steps in _SEARCHES:
+        moved = escape_deep_linear(
+            point.weights, x, y, radius_relative=radius, max_steps=max_steps, seed=generator
+        )
         if moved.has_decreased:
             return "fibre"
     return "stays"
