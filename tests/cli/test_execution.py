@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 
 import pytest
 
 from localmin.cli import main
-from localmin.cli.execution import open_executor
-from localmin.cli.options import typed_command
+from localmin.cli.execution import ExecutionOptions, open_executor
+from localmin.cli.session import typed_command
 from localmin.errors import InputError
 from localmin.sampling.execution import ProcessPool
 
@@ -23,11 +24,12 @@ from localmin.sampling.execution import ProcessPool
         (["--together", "0"], "at least 1 network"),
     ],
 )
+@pytest.mark.parametrize("command", ["search", "run"])
 def test_options_that_cannot_work_are_one_line(
-    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str], tmp_path: object
+    command: str, arguments: list[str], words: str, capsys: pytest.CaptureFixture[str], tmp_path: object
 ) -> None:
     with pytest.raises(SystemExit) as stop:
-        main(["search", "digits", "--epochs", "2", "--out", str(tmp_path), *arguments])
+        main([command, "digits", "--epochs", "2", "--out", str(tmp_path), *arguments])
     out, err = capsys.readouterr()
     assert stop.value.code == 2
     assert out == ""
@@ -37,20 +39,20 @@ def test_options_that_cannot_work_are_one_line(
 
 def test_workers_have_one_thread_unless_told_otherwise() -> None:
     for threads, expected in ((None, 1), (3, 3)):
-        with open_executor(2, None, gpu_share=None, threads=threads) as pool:
+        with open_executor(ExecutionOptions(workers=2), threads=threads) as pool:
             assert isinstance(pool, ProcessPool)
             assert (pool.num_workers, pool.threads, pool.process_ids) == (2, expected, [])
-    with open_executor(None, None, gpu_share=None, threads=4) as nothing:
+    with open_executor(ExecutionOptions(), threads=4) as nothing:
         assert nothing is None
 
 
 def test_torchrun_excludes_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "0")
-    for workers, ray in ((2, None), (None, "auto")):
+    for options in (ExecutionOptions(workers=2), ExecutionOptions(ray="auto")):
         with (
             pytest.raises(InputError, match="torchrun divides each training"),
-            open_executor(workers, ray, gpu_share=None, threads=None),
+            open_executor(options, threads=None),
         ):
             pass
 
@@ -60,5 +62,11 @@ def test_a_password_is_not_written_down(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(sys, "argv", ["localmin", "search", "digits", "--storage", url, f"--storage={url}"])
     command = typed_command(url)
     assert "secret" not in command
-    assert command.startswith("localmin search digits --storage postgresql+psycopg://me:***@host/db")
-    assert typed_command(None) == " ".join(["localmin", *sys.argv[1:]])
+    shown = "postgresql+psycopg://me:***@host/db"
+    assert shlex.split(command) == ["localmin", "search", "digits", "--storage", shown, f"--storage={shown}"]
+
+
+def test_a_command_is_written_as_a_shell_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["localmin", "search", "my data.csv", "--label", "the 'class'"]
+    monkeypatch.setattr(sys, "argv", words)
+    assert shlex.split(typed_command()) == words

@@ -8,20 +8,25 @@ import torch
 from torch import nn
 
 from localmin.cli import main
-from localmin.cli.optimizers import LangevinOptions, choose_optimizer
+from localmin.cli.optimizers import DynamicsOptions, choose_optimizer
 from localmin.errors import InputError
+from localmin.tasks.recipe import Recipe
 
 
-def _build(name: str, options: LangevinOptions | None = None, **settings: Any) -> tuple[nn.Parameter, Any]:
-    arguments = {"lr": 0.04, "temperature": 0.5, "momentum": 0.9, "seed": 3, "num_steps": 100, **settings}
-    factory = choose_optimizer(name, options=options, **arguments)
+def _options(name: str | None, **settings: Any) -> DynamicsOptions:
+    return DynamicsOptions(**{"optimizer": name, "temperature": 0.5, **settings})
+
+
+def _build(name: str, weight_decay: float = 0.0, **settings: Any) -> tuple[nn.Parameter, Any]:
+    recipe = Recipe(momentum=0.9, weight_decay=weight_decay)
+    factory = choose_optimizer(_options(name, **settings), recipe, lr=0.04, seed=3, num_steps=100)
     assert callable(factory)
     x = nn.Parameter(torch.zeros(4))
     return x, factory([x])
 
 
 def test_friction_scheme_and_weight_decay_reach_the_optimizer() -> None:
-    _, optimizer = _build("underdamped", LangevinOptions("1.5", scheme="obabo"), weight_decay=0.01)
+    _, optimizer = _build("underdamped", friction="1.5", scheme="obabo", weight_decay=0.01)
     group = optimizer.param_groups[0]
     assert (group["lr"], group["friction"], group["temperature"], group["weight_decay"]) == (
         0.04,
@@ -30,11 +35,11 @@ def test_friction_scheme_and_weight_decay_reach_the_optimizer() -> None:
         0.01,
     )
     assert optimizer._scheme == "obabo"
-    _, critical = _build("underdamped", LangevinOptions("critical", curvature=0.25))
+    _, critical = _build("underdamped", friction="critical", curvature=0.25)
     assert critical.param_groups[0]["friction"] == 1.0
     _, default = _build("underdamped")
     assert default.param_groups[0]["friction"] == pytest.approx(-math.log(0.9) / 0.2)
-    x, skewed = _build("non-reversible", LangevinOptions(skew_strength=2.0), temperature=0.0)
+    x, skewed = _build("non-reversible", skew_strength=2.0, temperature=0.0)
     x.grad = torch.tensor([1.0, 0.0, 0.0, 0.0])
     skewed.step()
     torch.testing.assert_close(x.detach(), torch.tensor([-0.04, 0.08, 0.0, 0.0]))
@@ -45,7 +50,7 @@ def test_friction_scheme_and_weight_decay_reach_the_optimizer() -> None:
     [("constant", 0.5), ("exponential", 5e-4), ("logarithmic", 0.5 * math.log(2) / math.log(102))],
 )
 def test_cooling_runs_over_the_training(cooling: str, last: float) -> None:
-    x, optimizer = _build("langevin", LangevinOptions(cooling=cooling))
+    x, optimizer = _build("langevin", cooling=cooling)
     seen = []
     for _ in range(101):
         x.grad = torch.zeros(4)
@@ -56,7 +61,7 @@ def test_cooling_runs_over_the_training(cooling: str, last: float) -> None:
 
 
 def test_cyclical_cooling_returns() -> None:
-    x, optimizer = _build("langevin", LangevinOptions(cooling="cyclical"))
+    x, optimizer = _build("langevin", cooling="cyclical")
     for _ in range(26):  # the second of four cycles begins
         x.grad = torch.zeros(4)
         optimizer.step()
@@ -64,31 +69,35 @@ def test_cyclical_cooling_returns() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "settings", "message"),
+    ("name", "settings", "message"),
     [
-        ("sgd", LangevinOptions("2"), {"temperature": 0.0}, "--friction is for underdamped; sgd has none"),
-        ("langevin", LangevinOptions(scheme="baoab"), {}, "--scheme is for underdamped"),
-        ("underdamped", LangevinOptions(skew_strength=1.0), {}, "--skew-strength is for non-reversible"),
-        (None, LangevinOptions(cooling="cyclical"), {"temperature": 0.0}, "--cooling is for langevin"),
-        ("adam", LangevinOptions(), {}, "--temperature is for"),
-        ("underdamped", LangevinOptions("critical"), {}, "needs --curvature"),
-        ("underdamped", LangevinOptions(curvature=1.0), {}, "goes with --friction critical"),
-        ("underdamped", LangevinOptions("much"), {}, "a number or critical"),
-        ("underdamped", LangevinOptions("-1"), {}, "above 0"),
-        ("underdamped", LangevinOptions(scheme="leapfrog"), {}, "scheme is one of"),
-        ("underdamped", LangevinOptions(), {"momentum": 0.0}, "needs --friction"),
-        ("langevin", LangevinOptions(cooling="slow"), {}, "--cooling is one of"),
-        ("langevin", LangevinOptions(), {"lr": None}, "needs --lr"),
-        ("langevin", LangevinOptions(), {"temperature": -1.0}, "must not be negative"),
-        ("annealing", LangevinOptions(), {}, "unknown optimizer"),
+        ("sgd", {"friction": "2", "temperature": 0.0}, "--friction is for underdamped; sgd has none"),
+        ("langevin", {"scheme": "baoab"}, "--scheme is for underdamped"),
+        ("underdamped", {"skew_strength": 1.0}, "--skew-strength is for non-reversible"),
+        (None, {"cooling": "cyclical", "temperature": 0.0}, "--cooling is for langevin"),
+        ("adam", {}, "--temperature is for"),
+        ("underdamped", {"friction": "critical"}, "needs --curvature"),
+        ("underdamped", {"curvature": 1.0}, "goes with --friction critical"),
+        ("underdamped", {"friction": "much"}, "a number or critical"),
+        ("underdamped", {"friction": "-1"}, "above 0"),
+        ("underdamped", {"scheme": "leapfrog"}, "scheme is one of"),
+        ("langevin", {"cooling": "slow"}, "--cooling is one of"),
+        ("langevin", {"temperature": -1.0}, "must not be negative"),
+        ("annealing", {}, "unknown optimizer"),
     ],
 )
-def test_wrong_options_are_refused(
-    name: str | None, options: LangevinOptions, settings: dict[str, Any], message: str
-) -> None:
-    arguments = {"lr": 0.04, "temperature": 0.5, "momentum": 0.9, "seed": 3, **settings}
+def test_wrong_options_are_refused(name: str | None, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        choose_optimizer(name, options=options, **arguments)
+        choose_optimizer(_options(name, **settings), Recipe(), lr=0.04, seed=3, num_steps=100)
+
+
+def test_what_the_dynamics_need_is_asked_for() -> None:
+    with pytest.raises(InputError, match="needs --friction"):
+        choose_optimizer(_options("underdamped"), Recipe(momentum=0), lr=0.04, seed=3, num_steps=100)
+    for name in ("langevin", "adam"):
+        options = _options(name, temperature=0.0)
+        with pytest.raises(InputError, match="needs --lr"):
+            choose_optimizer(options, Recipe(), lr=None, seed=3, num_steps=100)
 
 
 def test_the_command_trains(capsys: pytest.CaptureFixture[str]) -> None:

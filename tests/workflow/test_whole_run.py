@@ -61,7 +61,7 @@ def test_one_command_answers_everything_and_goes_on_where_it_was(
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        (("--points", "0"), "--points must be at least 1"),
+        (("--points", "0"), "'--points': Input should be greater than or equal to 1"),
         (("--optimizer", "langevin"), "needs --lr"),
         (("--optimizer", "newton"), "unknown optimizer"),
         (("--temperature", "0.1"), "--temperature is for"),
@@ -76,3 +76,20 @@ def test_wrong_options_are_refused_in_one_line_before_anything_is_done(
     assert words in err
     assert err.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+def test_options_of_search_and_train_work_here_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dynamics = ("--optimizer", "underdamped", "--lr", "0.05", "--friction", "2", "--scheme", "obabo")
+    arguments = (*ARGUMENTS, "--epochs", "2", "--engine", "random", "--trials", "3", *dynamics)
+    found = []
+    for name, where in (("alone", ()), ("shared", ("--workers", "2"))):
+        code, out, err = run(capsys, *arguments, *where, "--out", str(tmp_path / name), "--json")
+        assert code == 0, err
+        found.append(json.loads(out))
+    alone, shared = found
+    assert len(alone["search"]["per_seed"][0]["trials"]) == 3
+    assert "'friction': 2.0, 'scheme': 'obabo'" in alone["dynamics"]["optimizer"]
+    for key in ("dynamics", "ending", "shrinking"):
+        assert without_time(alone[key]) == without_time(shared[key])

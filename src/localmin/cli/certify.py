@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from localmin.cli import options
+from localmin.cli import exit_codes, options
+from localmin.cli.option_groups import expand_groups
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["certify"]
 
-EXIT_NO = 1
 _HINTS = {
     "not-critical": "train on, let --escape do it, or say with --gradient-tolerance what you count as small",
     "strict-saddle": "--escape follows the witness down",
@@ -30,6 +30,7 @@ _HINTS = {
 _YES = ("local-minimum", "global-minimum", "second-order-point")
 
 
+@expand_groups
 def certify(
     source: Annotated[
         Path,
@@ -41,6 +42,7 @@ def certify(
             metavar="[DATA]", help="What a checkpoint was trained on, read as for `localmin search`."
         ),
     ] = None,
+    *,
     escape: Annotated[
         bool,
         typer.Option("--escape", help="Follow witnesses down, train and certify again, until none is left."),
@@ -63,15 +65,7 @@ def certify(
     figures: Annotated[
         bool, typer.Option(help="Also compute spectrum and slices, about a hundred products more.")
     ] = True,
-    test: options.Test = None,
-    label: options.Label = None,
-    model: options.Model = None,
-    noise: options.Noise = 0.0,
-    noise_kind: options.NoiseKind = "symmetric",
-    clean_validation: options.CleanValidation = False,
-    imbalance: options.Imbalance = 1.0,
-    limit: options.Limit = None,
-    image_size: options.ImageSize = None,
+    reading: options.DataOptions,
     seed: Annotated[
         int, typer.Option(metavar="SEED", help="Of the random starts; with DATA of its split too.")
     ] = 0,
@@ -98,17 +92,10 @@ def certify(
     from localmin.cli.session import use_threads
     from localmin.cli.terminal_progress import stderr_console
     from localmin.tasks import open_trained, trained_objective
-    from localmin.tasks.request import TaskRequest
 
     use_threads(threads)
     console = stderr_console()
-    request = None
-    if data is not None:
-        request = TaskRequest(
-            data, test, label, model, noise, noise_kind, clean_validation, imbalance, limit,  # type: ignore[arg-type]
-            image_size=image_size,
-        )  # fmt: skip
-    trained = open_trained(source, request=request, seed=seed)
+    trained = open_trained(source, request=reading.checkpoint_request(data), seed=seed)
     objective = trained_objective(trained, limit=examples)
     settings: dict[str, Any] = {
         "gradient_tolerance": gradient_tolerance,
@@ -135,7 +122,7 @@ def certify(
         print(json.dumps(_plain(certificate, settled), allow_nan=False))
     else:
         _tell(certificate, settled, folder)
-    return 0 if certificate.verdict in _YES else EXIT_NO
+    return 0 if certificate.verdict in _YES else exit_codes.NO
 
 
 @contextmanager

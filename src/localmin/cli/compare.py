@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from localmin.cli import options
+from localmin.cli import exit_codes, options
+from localmin.cli.option_groups import expand_groups
 
 __all__ = ["compare"]
 
-EXIT_NO = 1
 
-
+@expand_groups
 def compare(
     a: Annotated[
         Path,
         typer.Argument(metavar="A", help="A run folder, or a checkpoint (.safetensors, .pt) with --data."),
     ],
     b: Annotated[Path, typer.Argument(metavar="B", help="Likewise.")],
+    *,
     data: Annotated[
         str | None,
         typer.Option(
@@ -30,9 +30,7 @@ def compare(
             "with ReLUs between, in the order of their names.",
         ),
     ] = None,
-    label: options.Label = None,
-    model: options.Model = None,
-    image_size: options.ImageSize = None,
+    reading: options.DataOptions,
     tolerance: Annotated[
         float | None,
         typer.Option(metavar="T", help="Relative; default 256 roundings of the dtype; 0: exact."),
@@ -52,17 +50,15 @@ def compare(
 ) -> int:
     """Compare two trained networks: exit code 0 if they are the same function, 1 if that is not shown."""
     del debug  # read by the program before commands are
-    from localmin.cli.session import use_threads
+    from localmin.cli.session import typed_command, use_threads
     from localmin.cli.terminal_progress import stderr_console
     from localmin.realization.trained_comparison import compare_trained, parse_box
     from localmin.realization.trained_pairs import open_pair
     from localmin.reports.comparison_page import render_comparison, write_comparison
-    from localmin.tasks.request import TaskRequest
 
     use_threads(threads)
     limits = parse_box(box)
-    request = None if data is None else TaskRequest(data, label=label, model=model, image_size=image_size)
-    pair = open_pair(a, b, request=request, seed=seed)
+    pair = open_pair(a, b, request=reading.checkpoint_request(data, data_name="--data"), seed=seed)
     console = stderr_console()
     result = compare_trained(
         pair,
@@ -74,13 +70,11 @@ def compare(
     )
     page = None
     if out is not None:
-        page = write_comparison(
-            out, result, names=(str(a), str(b)), command=" ".join(["localmin", *sys.argv[1:]])
-        )
+        page = write_comparison(out, result, names=(str(a), str(b)), command=typed_command())
     if as_json:
         print(json.dumps(result.to_dict(), allow_nan=False))
     else:
         render_comparison(result, names=(str(a), str(b)))
         if page is not None:
             print(f"report: {page}")
-    return 0 if result.comparison.equality.verdict == "equal" else EXIT_NO
+    return 0 if result.comparison.equality.verdict == "equal" else exit_codes.NO

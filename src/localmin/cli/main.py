@@ -9,6 +9,7 @@ from importlib.metadata import version
 
 import typer
 
+from localmin.cli import exit_codes
 from localmin.cli.certify import certify
 from localmin.cli.compare import compare
 from localmin.cli.reduce import reduce
@@ -25,8 +26,6 @@ __all__ = ["application", "main"]
 
 # What the command-line parser raises for an unknown option or a missing value; typer does not name it.
 _USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
-
-EXIT_NO, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 1, 2, 130
 
 application = typer.Typer(
     name="localmin",
@@ -73,18 +72,18 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         code = application(given, standalone_mode=False)
     except typer.Abort:
-        _stop("interrupted", EXIT_INTERRUPTED)
+        _stop("interrupted", exit_codes.INTERRUPTED)
     except KeyboardInterrupt:
-        _stop("interrupted; repeat the same command to go on where it stopped", EXIT_INTERRUPTED)
+        _stop("interrupted; repeat the same command to go on where it stopped", exit_codes.INTERRUPTED)
     except BrokenPipeError:
         # The reader of our output has gone; Python would complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(EXIT_NO)
+        sys.exit(exit_codes.NO)
     except Exception as error:
         message = _message(error)
         if message is None or (debug and not isinstance(error, _USAGE_ERROR)):
             raise
-        _stop(message, EXIT_BAD_INPUT)
+        _stop(message, exit_codes.BAD_INPUT)
     sys.exit(code if isinstance(code, int) else 0)
 
 

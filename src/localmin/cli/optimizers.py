@@ -1,11 +1,13 @@
-"""Optimisers by name, for `localmin train --optimizer`."""
+"""The dynamics that a network is trained by, chosen by `--optimizer`."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from localmin.errors import InputError
 
@@ -15,9 +17,10 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from localmin.tasks.recipe import OptimizerFactory
+    from localmin.tasks.recipe import OptimizerFactory, Recipe
+    from localmin.tasks.task import Task
 
-__all__ = ["COOLINGS", "OPTIMIZER_NAMES", "LangevinOptions", "choose_optimizer"]
+__all__ = ["COOLINGS", "OPTIMIZER_NAMES", "DynamicsOptions", "choose_optimizer", "optimizer_for"]
 
 _PLAIN = ("sgd", "adam", "adamw")
 _ADAPTIVE = ("adam", "adamw")
@@ -32,58 +35,62 @@ _NUM_CYCLES = 4
 
 
 @dataclass(frozen=True)
-class LangevinOptions:
-    """What the Langevin dynamics take beside learning rate and temperature, as typed by the user.
+class DynamicsOptions:
+    """By which dynamics a network is trained; what a dynamics does not take is refused, not ignored."""
 
-    Args:
-        friction: A number per time, or ``"critical"``; of ``"underdamped"``. None is that of the recipe's
-            momentum.
-        curvature: m of the critical friction 2 sqrt(m).
-        scheme: Of ``"underdamped"``; None is "baoab".
-        skew_strength: Of ``"non-reversible"``, neighbouring coordinates paired; None is 1.
-        cooling: How the temperature falls over the training.
-    """
-
-    friction: str | None = None
-    curvature: float | None = None
-    scheme: str | None = None
-    skew_strength: float | None = None
-    cooling: str = "constant"
+    optimizer: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="sgd, adam, adamw, langevin, underdamped or non-reversible."),
+    ] = None
+    temperature: Annotated[
+        float, typer.Option(metavar="T", help="Of the Langevin dynamics; 0 draws no noise.")
+    ] = 0.0
+    cooling: Annotated[
+        str,
+        typer.Option(metavar="HOW", help="Of the temperature: constant, exponential, logarithmic, cyclical."),
+    ] = "constant"
+    friction: Annotated[
+        str | None,
+        typer.Option(metavar="G", help="Of underdamped, per time, or critical; else the recipe's momentum."),
+    ] = None
+    curvature: Annotated[
+        float | None, typer.Option(metavar="M", help="For --friction critical: the smallest to damp.")
+    ] = None
+    scheme: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Of underdamped: baoab, baoa, obabo, symplectic_euler, exponential, euler_maruyama.",
+        ),
+    ] = None
+    skew_strength: Annotated[
+        float | None, typer.Option(metavar="A", help="Of non-reversible; default 1.")
+    ] = None
 
 
 def choose_optimizer(
-    name: str | None,
-    *,
-    lr: float | None,
-    temperature: float,
-    momentum: float,
-    seed: int,
-    weight_decay: float = 0.0,
-    num_steps: int | None = None,
-    options: LangevinOptions | None = None,
+    options: DynamicsOptions, recipe: Recipe, *, lr: float | None, seed: int, num_steps: int
 ) -> str | OptimizerFactory | None:
-    """Turn a name into what a recipe takes.
+    """Turn options into what a recipe takes.
 
     Args:
-        name: One of `OPTIMIZER_NAMES`; None is the recipe's own.
-        lr: Learning rate; needed by the Langevin dynamics, whose noise depends on it.
-        temperature: Of the Langevin dynamics, at least 0; 0 draws no noise.
-        momentum: Sets the friction of the underdamped dynamics if no friction is given.
+        options: As typed.
+        recipe: Its momentum sets the friction of the underdamped dynamics if none is given; its weight decay
+            is taken over.
+        lr: Learning rate as typed; needed by the Langevin dynamics, whose noise depends on it.
         seed: Of the noise.
-        weight_decay: Of the recipe.
-        num_steps: Of the training; needed by cooling.
-        options: The rest; None for the defaults.
+        num_steps: Of the training, over which the temperature falls.
 
     Returns:
-        A name of torch's, a factory, or None.
+        A name of torch's, a factory, or None for the recipe's own optimiser.
 
     Raises:
         InputError: If a name is unknown, a number out of range, or an option is for another optimiser.
     """
-    options = options or LangevinOptions()
+    name, temperature = options.optimizer, options.temperature
     if name is not None and name not in OPTIMIZER_NAMES:
         raise InputError(f"unknown optimizer {name!r}; choose one of {', '.join(OPTIMIZER_NAMES)}")
-    _refuse_foreign(name, temperature, options)
+    _refuse_foreign(options)
     if name not in _LANGEVIN:
         if name in _ADAPTIVE and lr is None:
             raise InputError(
@@ -98,14 +105,26 @@ def choose_optimizer(
         raise InputError(f"--cooling is one of {', '.join(COOLINGS)}, got {options.cooling!r}")
     chosen: dict[str, Any] = {}
     if name == "underdamped":
-        chosen = {"friction": _friction(options, momentum, lr), "scheme": options.scheme or _SCHEME}
+        friction = _friction(options, recipe.momentum, lr)
+        chosen = {"friction": friction, "scheme": options.scheme or _SCHEME}
     elif name == "non-reversible":
         chosen = {"strength": _SKEW_STRENGTH if options.skew_strength is None else options.skew_strength}
     factory = LangevinFactory(
-        name, lr, temperature, seed, weight_decay, chosen, options.cooling, num_steps or 1
+        name, lr, temperature, seed, recipe.weight_decay, chosen, options.cooling, num_steps
     )
     factory.check()
     return factory
+
+
+def optimizer_for(
+    options: DynamicsOptions, task: Task, *, lr: float | None, seed: int
+) -> str | OptimizerFactory | None:
+    """Choose the optimiser of one training of a task; see `choose_optimizer`."""
+    from localmin.tasks.training import count_steps
+
+    recipe = task.recipe
+    num_steps = recipe.epochs * count_steps(len(task.train), recipe.batch_size)
+    return choose_optimizer(options, recipe, lr=lr, seed=seed, num_steps=num_steps)
 
 
 @dataclass(frozen=True)
@@ -166,10 +185,11 @@ class LangevinFactory:
         return self.temperature
 
 
-def _refuse_foreign(name: str | None, temperature: float, options: LangevinOptions) -> None:
+def _refuse_foreign(options: DynamicsOptions) -> None:
     """Refuse an option that the optimiser would ignore."""
+    name = options.optimizer
     given = {
-        "--temperature": (bool(temperature), _LANGEVIN),
+        "--temperature": (bool(options.temperature), _LANGEVIN),
         "--cooling": (options.cooling != "constant", _LANGEVIN),
         "--friction": (options.friction is not None, ("underdamped",)),
         "--curvature": (options.curvature is not None, ("underdamped",)),
@@ -181,7 +201,7 @@ def _refuse_foreign(name: str | None, temperature: float, options: LangevinOptio
             raise InputError(f"{option} is for {', '.join(takers)}; {name or 'this optimizer'} has none")
 
 
-def _friction(options: LangevinOptions, momentum: float, lr: float) -> float:
+def _friction(options: DynamicsOptions, momentum: float, lr: float) -> float:
     """Compute the friction: as given, critical for a curvature, or that of the recipe's momentum."""
     from localmin import langevin
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from localmin.cli import options
+from localmin.cli import exit_codes, options
+from localmin.cli.option_groups import expand_groups
 from localmin.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,10 +20,10 @@ if TYPE_CHECKING:
 
 __all__ = ["reduce"]
 
-EXIT_NO = 1
 _SECONDS_BETWEEN_LINES = 10.0
 
 
+@expand_groups
 def reduce(
     source: Annotated[
         Path, typer.Argument(metavar="RUN", help="Run folder, or a checkpoint (.safetensors, .pt).")
@@ -31,6 +32,7 @@ def reduce(
         str | None,
         typer.Argument(metavar="[DATA]", help="What a checkpoint was trained on; a run folder knows."),
     ] = None,
+    *,
     mode: Annotated[
         str,
         typer.Option(
@@ -50,15 +52,7 @@ def reduce(
     widths: Annotated[
         str | None, typer.Option(metavar="A,B,...", help="Hidden widths to reach with ridge-refit.")
     ] = None,
-    test: options.Test = None,
-    label: options.Label = None,
-    model: options.Model = None,
-    noise: options.Noise = 0.0,
-    noise_kind: options.NoiseKind = "symmetric",
-    clean_validation: options.CleanValidation = False,
-    imbalance: options.Imbalance = 1.0,
-    limit: options.Limit = None,
-    image_size: options.ImageSize = None,
+    reading: options.DataOptions,
     seed: Annotated[int, typer.Option(metavar="SEED", help="Of the split, with DATA.")] = 0,
     threads: options.Threads = None,
     out: Annotated[
@@ -73,18 +67,11 @@ def reduce(
     from localmin.cli.session import use_threads
     from localmin.cli.terminal_progress import stderr_console
     from localmin.reduction import plan_trained, reduce_trained
-    from localmin.tasks.request import TaskRequest
     from localmin.tasks.trained import open_trained
 
     use_threads(threads)
     console = stderr_console()
-    request = None
-    if data is not None:
-        request = TaskRequest(
-            data, test, label, model, noise, noise_kind, clean_validation, imbalance, limit, None,  # type: ignore[arg-type]
-            None, image_size,
-        )  # fmt: skip
-    trained = open_trained(source, request=request, seed=seed)
+    trained = open_trained(source, request=reading.checkpoint_request(data), seed=seed)
     if mode in ("design", "vertex-b", "vertex-c", "pair"):
         plan = plan_trained(trained, mode=mode, num_points=points, num_extra_points=extra_points)  # type: ignore[arg-type]
         _say_plan(console, plan)
@@ -105,7 +92,7 @@ def reduce(
     else:
         _print_table(result)
         print(f"network: {folder / 'network.safetensors'}")
-    return EXIT_NO if result.is_exact and after >= before else 0
+    return exit_codes.NO if result.is_exact and after >= before else 0
 
 
 def _parse_widths(text: str) -> list[int]:

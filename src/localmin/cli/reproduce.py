@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from localmin.cli import options
+from localmin.cli import exit_codes, options
 
 __all__ = ["reproduce"]
-
-EXIT_NO = 1
 
 
 def reproduce(
@@ -31,7 +28,7 @@ def reproduce(
 ) -> int:
     """Check the papers' claims one by one; exit code 1 if one does not hold here."""
     del debug  # read by the program before commands are
-    from localmin.cli.session import use_threads
+    from localmin.cli.session import typed_command, use_threads
     from localmin.cli.terminal_progress import stderr_console
     from localmin.experiments import PAPERS, Claim, list_claims
     from localmin.experiments.campaign import code_digest
@@ -61,10 +58,10 @@ def reproduce(
 
     from localmin.reports.claims_page import render_claims, write_claims_page
 
-    page = write_claims_page(folder, result, command=" ".join(["localmin", *sys.argv[1:]]))
+    page = write_claims_page(folder, result, command=typed_command())
     if as_json:
         print(json.dumps(result.to_dict(), allow_nan=False))
     else:
         render_claims(result, Console())
         print(f"report: {page}")
-    return EXIT_NO if result.num_failed else 0
+    return exit_codes.NO if result.num_failed else 0

@@ -3,101 +3,79 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import Annotated
 
 import typer
 
 from localmin.cli import options
+from localmin.cli.execution import ExecutionOptions, open_executor
+from localmin.cli.optimizers import DynamicsOptions, optimizer_for
+from localmin.cli.option_groups import expand_groups
 
 __all__ = ["run"]
 
 
+@expand_groups
 def run(
     data: options.Data = "digits",
-    optimizer: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Train the recommended way once more by sgd, adam, adamw, langevin, underdamped or "
-            "non-reversible; without it the search's own training is looked at.",
-        ),
-    ] = None,
-    temperature: Annotated[
-        float, typer.Option(metavar="T", help="Of the Langevin dynamics; 0 draws no noise.")
-    ] = 0.0,
+    *,
     points: Annotated[
-        int, typer.Option(metavar="N", help="Training examples that certificate and reduction look at.")
+        int,
+        typer.Option(min=1, metavar="N", help="Training examples that certificate and reduction look at."),
     ] = 2000,
-    test: options.Test = None,
-    label: options.Label = None,
-    clean_label: options.CleanLabel = None,
-    kind: options.Kind = None,
-    model: options.Model = None,
-    noise: options.Noise = 0.0,
-    noise_kind: options.NoiseKind = None,
-    clean_validation: options.CleanValidation = False,
-    imbalance: options.Imbalance = 1.0,
-    limit: options.Limit = None,
-    image_size: options.ImageSize = None,
-    metric: options.MetricName = None,
-    epochs: options.Epochs = None,
-    batch_size: options.BatchSize = None,
-    lr: options.LearningRate = None,
-    seeds: Annotated[str, typer.Option(metavar="SEEDS", help="Such as 0-4 or 0,3,7.")] = "0",
-    preset: Annotated[
-        str, typer.Option(metavar="NAME", help="quick (2 to 3 trainings), standard (11) or paper (3).")
-    ] = "quick",
+    seeds: options.Seeds = "0",
+    preset: options.Preset = "quick",
+    reading: options.DataOptions,
+    recipe: options.RecipeOptions,
+    changes: options.SearchOptions,
+    dynamics: DynamicsOptions,
+    execution: ExecutionOptions,
     device: options.Device = "cpu",
     threads: options.Threads = None,
     out: options.Out = None,
     as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
-    """Search a sampler for DATA, train with it, say where training ended and how small the network gets."""
+    """Search a sampler for DATA, train with it, say where training ended and how small the network gets.
+
+    With --optimizer the recommended way is trained once more by that dynamics; without it the search's own
+    training is looked at.
+    """
     del debug  # read by the program before commands are
-    from localmin.cli.optimizers import choose_optimizer
-    from localmin.cli.session import choose_device, default_folder, open_request, use_threads
+    from localmin.cli.session import choose_device, default_folder, open_request, typed_command, use_threads
     from localmin.cli.terminal_progress import TerminalProgress, stderr_console
-    from localmin.errors import InputError
-    from localmin.sampling.settings import preset_settings
-    from localmin.tasks.request import TaskRequest
+    from localmin.tasks.data_parallel import data_parallel
     from localmin.workflow import run_everything
 
     chosen_seeds = options.parse_seeds(seeds)
-    settings = preset_settings(preset)
-    if points < 1:
-        raise InputError(f"--points must be at least 1, got {points}")
+    settings = changes.settings(preset)
     use_threads(threads)
     console = stderr_console()
-    request = TaskRequest(
-        data, test, label, model, noise, noise_kind, clean_validation, imbalance, limit, metric,  # type: ignore[arg-type]
-        {"epochs": epochs, "batch_size": batch_size, "lr": lr}, image_size,
-        kind, clean_label,
-    )  # fmt: skip
-    make_task = open_request(request, console)
-    recipe = make_task(chosen_seeds[0]).recipe
-    chosen = choose_optimizer(
-        optimizer,
-        lr=lr,
-        temperature=temperature,
-        momentum=recipe.momentum,
-        seed=chosen_seeds[0],
-        weight_decay=recipe.weight_decay,
-    )
-    folder = out or default_folder(data, preset, "run", request, settings, chosen_seeds, chosen, points)
-    found = run_everything(
-        make_task,
-        chosen_seeds,
-        settings=settings,
-        out=folder,
-        command=" ".join(["localmin", *sys.argv[1:]]),
-        request=request,
-        optimizer=chosen,
-        limit=points,
-        device=choose_device(device),
-        progress=TerminalProgress(console, data),
-    )
+    request = reading.request(data, recipe)
+    with data_parallel(device=choose_device(device)) as leads:
+        if not leads:
+            return
+        make_task = open_request(request, console)
+        optimizer = optimizer_for(dynamics, make_task(chosen_seeds[0]), lr=recipe.lr, seed=chosen_seeds[0])
+        folder = out or default_folder(
+            data, preset, "run", request, settings, chosen_seeds, optimizer, points
+        )
+        with open_executor(execution, threads=threads) as executor:
+            found = run_everything(
+                make_task,
+                chosen_seeds,
+                settings=settings,
+                out=folder,
+                command=typed_command(execution.storage),
+                request=request,
+                optimizer=optimizer,
+                limit=points,
+                device=choose_device(device),
+                executor=executor,
+                together=execution.together,
+                storage=execution.storage,
+                progress=TerminalProgress(console, data),
+            )
     if as_json:
         print(json.dumps(found.to_dict(), allow_nan=False))
         return

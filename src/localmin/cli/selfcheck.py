@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 
-from localmin.cli import options
+from localmin.cli import exit_codes, options
 
 __all__ = ["selfcheck"]
-
-EXIT_NO = 1
 
 
 def selfcheck(
@@ -32,4 +30,4 @@ def selfcheck(
         from localmin.reports.selfcheck_table import render_selfcheck
 
         render_selfcheck(result, Console())
-    return EXIT_NO if result.num_wrong else 0
+    return exit_codes.NO if result.num_wrong else 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from localmin.tasks.request import TaskRequest
     from localmin.tasks.task import Task
 
-__all__ = ["choose_device", "default_folder", "open_request", "use_threads"]
+__all__ = ["choose_device", "default_folder", "open_request", "typed_command", "use_threads"]
 
 
 def choose_device(name: str) -> str:
@@ -60,6 +62,24 @@ def default_folder(data: str, preset: str, *job: object) -> Path:
     stem = Path(data.partition(".py:")[0]).stem or "data"
     digest = hashlib.sha256(repr((data, preset, job)).encode()).hexdigest()[:8]
     return Path("runs") / f"{stem}-{preset}-{digest}"
+
+
+def typed_command(storage: str | None = None) -> str:
+    """Write the command as it was typed, for records, without the password of a database.
+
+    Args:
+        storage: URL of the database, if there is one.
+
+    Returns:
+        One line that a shell reads as it was typed.
+    """
+    words = ["localmin", *sys.argv[1:]]
+    if storage is not None and "://" in storage:
+        from localmin.sampling.execution import Database
+
+        shown = Database(storage).without_password()
+        words = [word.replace(storage, shown) for word in words]
+    return shlex.join(words)
 
 
 def use_threads(count: int | None) -> None:

@@ -164,12 +164,12 @@ def shrink(
         exact = reduce(model, inputs)
         note = "every output on the training points stays the same, and the norm does not grow"
     hidden = [layer.width for layer in plan.layers]
-    rungs, networks, widths_before = [], [], (0, *hidden, 0)
+    rungs, narrowed = [], []
     for share in SHARES:
         widths = [max(1, round(share * width)) for width in hidden]
         say(f"widths {', '.join(map(str, widths))}")
         narrow = approximate_reduction(model, inputs, widths)
-        widths_before = narrow.widths_before
+        narrowed.append(narrow)
         rungs.append(
             Rung(
                 share,
@@ -180,15 +180,14 @@ def shrink(
                 _agreement(model, narrow.network, task),
             )
         )
-        networks.append(narrow.network)
     # A lucky narrow one below a bad wider one is not trusted.
     last = (
         next((i for i, rung in enumerate(rungs) if not rung.is_close(before["validation"])), len(rungs)) - 1
     )
-    network = networks[last] if last >= 0 else None
+    network = narrowed[last].network if last >= 0 else None
     return Shrinking(
         refused="",
-        widths_before=tuple(widths_before),
+        widths_before=tuple(narrowed[0].widths_before),
         num_parameters_before=count,
         exact=exact,
         exact_note=note,

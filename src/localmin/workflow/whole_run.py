@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from localmin.sampling.execution import Database, TrialExecutor
 from localmin.sampling.progress import SearchProgress, Silent
 from localmin.sampling.result import SearchResult
 from localmin.sampling.seeds import search_seeds
@@ -67,6 +68,9 @@ def run_everything(
     optimizer: OptimizerFactory | str | None = None,
     limit: int | None = 2000,
     device: torch.device | str = "cpu",
+    executor: TrialExecutor | None = None,
+    together: int = 1,
+    storage: str | Database | None = None,
     progress: SearchProgress | None = None,
 ) -> WholeRun:
     """Answer all questions about the network that a search trains; a run that was killed goes on.
@@ -83,6 +87,9 @@ def run_everything(
         optimizer: Trains once more under the policy by this optimiser; None keeps the search's own training.
         limit: Training examples that certificate and reduction look at, at most.
         device: Where networks are trained.
+        executor: Runs the trials; None runs them in this process.
+        together: Networks of different trials trained at once, where that pays.
+        storage: Database in which several launchers share the search.
         progress: Hears how far it is.
 
     Returns:
@@ -94,7 +101,7 @@ def run_everything(
     progress = progress or Silent()
     summary, results = search_seeds(
         make_task, seeds, settings=settings, command=command, request=request, out=out, device=device,
-        progress=progress,
+        executor=executor, together=together, storage=storage, progress=progress,
     )  # fmt: skip
     result = results[policy_seed(results)]
     model, dynamics = result.model, None
