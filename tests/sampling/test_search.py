@@ -230,7 +230,7 @@ def test_two_searches_cannot_share_a_folder(make_task: MakeTask, tmp_path: Path)
     with RunFolder(tmp_path, {"job": "search"}), pytest.raises(RunFolderError, match="another process"):
         search(noisy(make_task), settings=QUICK, out=tmp_path)
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunFolderError, match="cannot be used as a run folder"):
+    with pytest.raises(RunFolderError, match="cannot be written"):
         search(noisy(make_task), settings=QUICK, out=tmp_path / "file")
 
 

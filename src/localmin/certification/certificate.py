@@ -9,12 +9,12 @@ from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from localmin.errors import InputError, ShapeError
 from localmin.objective import Objective
-from localmin.tasks.storage import write_json
+from localmin.tasks.storage import write_json, write_tensors
 
 __all__ = ["WITH_WAY_DOWN", "Certificate", "Method", "Recheck", "Verdict", "best_step"]
 
@@ -264,7 +264,7 @@ class Certificate:
         plain = self.to_dict()
         plain["witness"] = None if self.witness is None else "witness.safetensors"
         if self.witness is not None:
-            save_file({"witness": self.witness.contiguous()}, folder / "witness.safetensors")
+            write_tensors(folder / "witness.safetensors", {"witness": self.witness})
         path = folder / "certificate.json"
         write_json(path, plain)
         return path

@@ -71,20 +71,31 @@ def main(arguments: list[str] | None = None) -> None:
     debug = "--debug" in given
     try:
         code = application(given, standalone_mode=False)
+        # Here, where it can be reported: at exit it would be too late.
+        sys.stdout.flush()
     except typer.Abort:
         _stop("interrupted", exit_codes.INTERRUPTED)
     except KeyboardInterrupt:
         _stop("interrupted; repeat the same command to go on where it stopped", exit_codes.INTERRUPTED)
     except BrokenPipeError:
-        # The reader of our output has gone; Python would complain once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         sys.exit(exit_codes.NO)
     except Exception as error:
         message = _message(error)
         if message is None or (debug and not isinstance(error, _USAGE_ERROR)):
             raise
+        if isinstance(error, OSError):
+            _drop_output()
         _stop(message, exit_codes.BAD_INPUT)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _drop_output() -> None:
+    """Throw away output that cannot be written; Python would try again at exit, and complain once more."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _stop(message: str, code: int) -> None:

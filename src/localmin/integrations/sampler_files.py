@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from localmin.errors import RunFolderError
+from localmin.tasks.storage import write_json, write_tensors
 
 __all__ = ["read_state", "write_state"]
 
@@ -26,9 +27,9 @@ def write_state(folder: Path, state: dict[str, Any]) -> None:
     """
     tensors = {key: value.clone() for key, value in state.items() if isinstance(value, Tensor)}
     if tensors:
-        save_file(tensors, folder / _WEIGHTS)
+        write_tensors(folder / _WEIGHTS, tensors)
     numbers = {key: value for key, value in state.items() if key not in tensors}
-    (folder / _NUMBERS).write_text(json.dumps(numbers, indent=2) + "\n")
+    write_json(folder / _NUMBERS, numbers)
 
 
 def read_state(folder: Path) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from localmin.tasks.storage import naming_write_errors
+
 __all__ = ["TrialLog", "add_trial"]
 
 
@@ -23,6 +25,7 @@ class TrialLog:
 
     def __init__(self, path: Path | None, *, study_name: str, parameter_names: tuple[str, ...]) -> None:
         self.parameter_names = parameter_names
+        self._path = path
         self._study: Any = None
         if path is None:
             return
@@ -31,16 +34,18 @@ class TrialLog:
         from optuna.storages.journal import JournalFileBackend
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        for left in (path, *path.parent.glob(f"{path.name}.lock*")):
-            left.unlink(missing_ok=True)
-        storage = JournalStorage(JournalFileBackend(str(path)))
-        self._study = optuna.create_study(storage=storage, study_name=study_name, direction="maximize")
+        with naming_write_errors(path):
+            for left in (path, *path.parent.glob(f"{path.name}.lock*")):
+                left.unlink(missing_ok=True)
+            storage = JournalStorage(JournalFileBackend(str(path)))
+            self._study = optuna.create_study(storage=storage, study_name=study_name, direction="maximize")
 
     def record(self, number: int, z: list[float], score: float, attributes: dict[str, Any]) -> None:
         """Append a trial; they come in order, so Optuna's number is ``number``."""
         del number
-        if self._study is not None:
-            add_trial(self._study, self.parameter_names, z, score, attributes)
+        if self._path is not None:
+            with naming_write_errors(self._path):
+                add_trial(self._study, self.parameter_names, z, score, attributes)
 
     def is_complete(self) -> bool:
         """Tell that every trial is there: nobody else adds any."""

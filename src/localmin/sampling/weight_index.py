@@ -17,10 +17,11 @@ import numpy as np
 import torch
 from jaxtyping import Int64
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from localmin.errors import InputError, RunFolderError, ShapeError
 from localmin.sampling.weight_table import lowest_and_sum
+from localmin.tasks.storage import write_bytes
 
 __all__ = ["SlicedWeights", "WeightIndex"]
 
@@ -177,7 +178,8 @@ class WeightIndex:
             path: A ``.safetensors`` file.
         """
         about = {"scale": self.scale.hex(), "stride": str(self.stride), "digest": self.digest}
-        save_file({"starts": self.starts}, path, metadata={**about, "num_weights": str(len(self))})
+        metadata = {**about, "num_weights": str(len(self))}
+        write_bytes(Path(path), save({"starts": self.starts}, metadata=metadata))
 
     @classmethod
     def load(cls, path: str | Path, weights: SlicedWeights) -> WeightIndex:

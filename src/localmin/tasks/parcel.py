@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Any
 
 import cloudpickle  # type: ignore[import-untyped]
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from localmin.errors import InputError
 from localmin.tasks.factories import user_modules
+from localmin.tasks.storage import naming_write_errors
 
 __all__ = ["Parcel", "map_tensors", "pack", "unpack", "write_tensors"]
 
@@ -83,15 +85,16 @@ def write_tensors(tensors: Sequence[Tensor]) -> tuple[IO[bytes], Layout]:
     Returns:
         The file, and where each tensor is: offset, dtype, shape.
     """
-    stream = tempfile.TemporaryFile()  # noqa: SIM115 (it outlives this function)
     layout = []
-    for tensor in tensors:
-        stream.write(b"\0" * (-stream.tell() % _ALIGNMENT))
-        layout.append((stream.tell(), str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape)))
-        stream.write(as_bytes(tensor).data)
-    # An empty file cannot be mapped.
-    stream.write(b"\0")
-    stream.flush()
+    with naming_write_errors(Path(tempfile.gettempdir())):
+        stream = tempfile.TemporaryFile()  # noqa: SIM115 (it outlives this function)
+        for tensor in tensors:
+            stream.write(b"\0" * (-stream.tell() % _ALIGNMENT))
+            layout.append((stream.tell(), str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape)))
+            stream.write(as_bytes(tensor).data)
+        # An empty file cannot be mapped.
+        stream.write(b"\0")
+        stream.flush()
     return stream, tuple(layout)
 
 

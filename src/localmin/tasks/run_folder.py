@@ -17,6 +17,7 @@ from localmin.tasks.checkpoint import CheckpointFile
 from localmin.tasks.examples import Examples
 from localmin.tasks.storage import (
     finite,
+    naming_write_errors,
     read_json,
     read_tensors,
     remove_partial_files,
@@ -52,29 +53,32 @@ class RunFolder:
         self._lock: TextIO | None = None
         if path is None:
             return
-        try:
+        with naming_write_errors(path):
             path.mkdir(parents=True, exist_ok=True)
             self._lock = _locked(path)
             # Nobody else works here now, so what is half-written is from a process that was killed.
             remove_partial_files(path)
             remove_partial_files(path / "stages")
-        except OSError as error:
-            raise RunFolderError(
-                f"{path} cannot be used as a run folder ({error.strerror or error}); give another --out"
-            ) from None
+        try:
+            self._identify(path, identity)
+        except BaseException:
+            self.close()
+            raise
+
+    def _identify(self, path: Path, identity: dict[str, Any]) -> None:
+        """Write down what job this is, or compare with what stands there."""
         stored = path / _IDENTITY
         # Compare what JSON keeps: tuples become lists.
         wanted = json.loads(json.dumps(identity))
-        if stored.exists():
-            found = read_json(stored)
-            if found != wanted:
-                self.close()
-                raise RunFolderError(
-                    f"{path} holds the run of another job ({_difference(found, wanted)}); give another "
-                    "--out, or remove the folder"
-                )
-        else:
+        if not stored.exists():
             write_json(stored, wanted)
+            return
+        found = read_json(stored)
+        if found != wanted:
+            raise RunFolderError(
+                f"{path} holds the run of another job ({_difference(found, wanted)}); give another "
+                "--out, or remove the folder"
+            )
 
     def __enter__(self) -> RunFolder:
         return self

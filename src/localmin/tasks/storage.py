@@ -7,6 +7,8 @@ import json
 import math
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,9 @@ from torch import Tensor
 from localmin.errors import RunFolderError
 
 __all__ = [
+    "check_writable",
     "finite",
+    "naming_write_errors",
     "read_json",
     "read_tensors",
     "remove_partial_files",
@@ -40,14 +44,43 @@ def write_bytes(path: Path, content: bytes) -> None:
     Raises:
         RunFolderError: If the file cannot be written: a full disk, a folder without permission.
     """
-    try:
+    with naming_write_errors(path):
         _replace(path, content)
+
+
+@contextmanager
+def naming_write_errors(path: Path) -> Iterator[None]:
+    """Turn what the system says when a file cannot be written into an error that names it and the remedy.
+
+    Args:
+        path: Of the file or folder that is written.
+
+    Raises:
+        RunFolderError: In place of an `OSError`.
+    """
+    try:
+        yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             advice = "the disk is full: free some space and repeat the command, it goes on where it stopped"
         else:
             advice = f"{error.strerror or error}: choose another --out"
         raise RunFolderError(f"{path} cannot be written; {advice}") from error
+
+
+def check_writable(folder: Path) -> None:
+    """Refuse a folder in which nothing can be written, before hours are spent on what should go there.
+
+    Args:
+        folder: Created if it does not exist.
+
+    Raises:
+        RunFolderError: If no file can be made in it.
+    """
+    with naming_write_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
 
 
 def remove_partial_files(folder: Path) -> None:
