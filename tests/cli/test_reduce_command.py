@@ -55,6 +55,7 @@ def test_json_and_another_folder(
     assert printed["loss_after"] <= printed["loss_before"] * (1 + 1e-12)
     assert printed["drift_relative"] > 0
     stored = json.loads((tmp_path / "smaller" / "reduction.json").read_text())
+    assert stored.pop("schema") == 1
     assert stored == {name: value for name, value in printed.items() if name not in {"command", "folder"}}
 
 

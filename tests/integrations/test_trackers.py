@@ -124,7 +124,7 @@ def test_unknown_trackers_missing_packages_and_folders_are_refused(
         export_run(tmp_path, "jsonl", directory=tmp_path)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "result.json").write_text('{"a": 1}')
-    with pytest.raises(RunFolderError, match="no result of a search"):
+    with pytest.raises(RunFolderError, match="not the result of a search"):
         export_run(tmp_path / "other", "jsonl", directory=tmp_path)
 
     def missing(name: str) -> None:

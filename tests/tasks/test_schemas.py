@@ -51,6 +51,15 @@ def test_newer_and_damaged_files_are_refused(tmp_path: Path, content: Any, words
 
 
 def test_every_version_can_be_reached() -> None:
-    assert {(kind, step) for kind, last in schemas.SCHEMAS.items() for step in range(last)} == set(
-        schemas._STEPS
-    )
+    assert {
+        (kind, step)
+        for kind, last in schemas.SCHEMAS.items()
+        for step in range(int(kind in schemas._ALWAYS_VERSIONED), last)
+    } == set(schemas._STEPS)
+
+
+@pytest.mark.parametrize("kind", ["policy", "search", "claims"])
+def test_a_version_that_was_always_there_must_be_there(kind: str) -> None:
+    with pytest.raises(RunFolderError, match=r"a\.json is damaged \(schema 0\)"):
+        schemas.current({"seed": 3}, kind, name="a.json")
+    assert schemas.current(schemas.versioned(kind, {"seed": 3}), kind, name="a.json") == {"seed": 3}

@@ -1,6 +1,5 @@
 """The verdict on a point of any objective, with evidence that a few lines can check again."""
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,12 +8,12 @@ from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
-from safetensors.torch import load_file
 from torch import Tensor
 
 from localmin.errors import InputError, ShapeError
 from localmin.objective import Objective
-from localmin.tasks.storage import write_json, write_tensors
+from localmin.tasks.schemas import read_versioned, write_versioned
+from localmin.tasks.storage import read_tensors, write_tensors
 
 __all__ = ["WITH_WAY_DOWN", "Certificate", "Method", "Recheck", "Verdict", "best_step"]
 
@@ -266,7 +265,7 @@ class Certificate:
         if self.witness is not None:
             write_tensors(folder / "witness.safetensors", {"witness": self.witness})
         path = folder / "certificate.json"
-        write_json(path, plain)
+        write_versioned(path, "certificate", plain)
         return path
 
     @classmethod
@@ -280,14 +279,14 @@ class Certificate:
             An equal certificate.
 
         Raises:
-            InputError: If the folder holds no certificate.
+            InputError: If the folder holds no certificate, a damaged one or one of a newer localmin.
         """
         path = Path(folder) / "certificate.json"
         if not path.is_file():
             raise InputError(f"expected a folder with certificate.json, got {folder}")
-        plain = json.loads(path.read_text(encoding="utf-8"))
+        plain = read_versioned(path, "certificate")
         if plain.get("witness") is not None:
-            plain["witness"] = load_file(Path(folder) / "witness.safetensors")["witness"].tolist()
+            plain["witness"] = read_tensors(Path(folder) / "witness.safetensors")["witness"].tolist()
         return cls.from_dict(plain)
 
 

@@ -12,6 +12,7 @@ import typer
 
 from localmin.cli import exit_codes, options
 from localmin.cli.option_groups import expand_groups
+from localmin.tasks.schemas import write_versioned
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -161,12 +162,12 @@ def _save_figures(
 ) -> None:
     from localmin.certification import certificate_figures, settling_chart
     from localmin.reports.certificate_page import write_certificate_page
-    from localmin.tasks.storage import write_json
 
     found = list(certificate_figures(objective, certificate, seed=seed))
     if settled is not None and len(settled.certificates) > 1:
         found.append(settling_chart(settled))
-    write_json(folder / "certificate_figures.json", {"figures": [figure.to_dict() for figure in found]})
+    plain = {"figures": [figure.to_dict() for figure in found]}
+    write_versioned(folder / "certificate_figures.json", "figures", plain)
     write_certificate_page(folder, certificate, tuple(found))
 
 

@@ -14,11 +14,10 @@ from localmin.experiments.claim import Claim, ClaimCheck
 from localmin.experiments.registry import PAPERS, list_claims
 from localmin.tasks.environment import versions
 from localmin.tasks.run_folder import RunFolder, Stage
+from localmin.tasks.schemas import versioned
 from localmin.tasks.storage import write_json
 
 __all__ = ["CheckedClaim", "Reproduction", "code_digest", "reproduce"]
-
-SCHEMA = 1
 
 
 @dataclass(frozen=True)
@@ -68,14 +67,14 @@ class Reproduction:
             }
             for one in self.checked
         ]
-        return {
-            "schema": SCHEMA,
+        content = {
             "quick": self.quick,
             "seed": self.seed,
             "claims": claims,
             "num_failed": self.num_failed,
             "versions": versions(),
         }
+        return versioned("claims", content)
 
 
 def reproduce(

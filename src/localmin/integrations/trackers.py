@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from localmin.errors import InputError, MissingDependencyError, RunFolderError
-from localmin.tasks.storage import read_json
+from localmin.sampling.stored import read_summary
 
 __all__ = ["TRACKERS", "Measurement", "Tracker", "export_run", "measurements", "mlflow_uri"]
 
@@ -96,9 +96,7 @@ def export_run(run: str | Path, tracker: str, *, directory: str | Path, project:
     if tracker not in TRACKERS:
         raise InputError(f"unknown tracker {tracker!r}; choose one of {', '.join(TRACKERS)}")
     folder = Path(run)
-    if not (folder / "result.json").exists():
-        raise RunFolderError(f"{folder} holds no result.json, so no finished search")
-    result = read_json(folder / "result.json")
+    result = read_summary(folder)
     count = 0
     with TRACKERS[tracker](Path(directory), project, folder.resolve().name) as opened:
         opened.settings(_settings(result))

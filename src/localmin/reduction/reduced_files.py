@@ -11,7 +11,8 @@ from localmin.networks import DeepLinear, ReLUNetwork
 from localmin.reduction.homogeneous_network import HomogeneousNetwork
 from localmin.reduction.layer_sizes import resize
 from localmin.reduction.model_reading import ModelT, read_model
-from localmin.tasks.storage import read_tensors, write_json, write_tensors
+from localmin.tasks.schemas import write_versioned
+from localmin.tasks.storage import read_tensors, write_tensors
 
 __all__ = ["load_reduced", "write_reduced"]
 
@@ -30,7 +31,7 @@ def write_reduced(folder: Path, network: object, description: dict[str, Any]) ->
     tensors = dict(network.state_dict()) if isinstance(network, nn.Module) else _named(network)
     write_tensors(folder / "network.safetensors", tensors)
     path = folder / "reduction.json"
-    write_json(path, description)
+    write_versioned(path, "reduction", description)
     return path
 
 

@@ -9,7 +9,8 @@ from localmin.realization.trained_comparison import TrainedComparison
 from localmin.reports.plots import draw_figure
 from localmin.reports.templating import page_assets, template_environment
 from localmin.tasks.environment import versions
-from localmin.tasks.storage import write_json, write_text
+from localmin.tasks.schemas import write_versioned
+from localmin.tasks.storage import write_text
 
 __all__ = ["describe_comparison", "render_comparison", "write_comparison"]
 
@@ -116,7 +117,8 @@ def write_comparison(
         versions=versions(),
         **page_assets(environment),
     )
-    write_json(folder / "comparison.json", {**result.to_dict(), "command": command, "versions": versions()})
+    content = {**result.to_dict(), "command": command, "versions": versions()}
+    write_versioned(folder / "comparison.json", "comparison", content)
     path = folder / "comparison.html"
     write_text(path, page)
     return path

@@ -17,18 +17,12 @@ from localmin.sampling.feature_table import FeatureTable
 from localmin.sampling.features import FEATURES
 from localmin.sampling.forms import Form, get_form
 from localmin.sampling.policy import PolicySpace
-from localmin.sampling.summary import SCHEMA
+from localmin.sampling.stored import read_summary
 from localmin.tasks.kinds import KINDS, TaskKind
 from localmin.tasks.schemas import read_versioned
-from localmin.tasks.storage import read_json, read_tensors
+from localmin.tasks.storage import read_tensors
 
 __all__ = ["RunData", "load_run"]
-
-_REQUIRED = (
-    "data", "seeds", "uniform", "searched", "gain", "rarely_drawn", "policy", "policy_seed", "cost",
-    "recommendation", "settings", "versions",
-)  # fmt: skip
-
 
 _AFTERWARDS = ("ending", "shrinking")
 
@@ -123,12 +117,7 @@ def load_run(folder: Path) -> RunData:
     Raises:
         RunFolderError: If the folder holds no finished search, one of a newer version, or damaged files.
     """
-    if not (folder / "result.json").exists():
-        raise RunFolderError(
-            f"{folder} holds no result.json, so no finished search; `localmin search DATA --out {folder}` "
-            "makes one, or goes on with one that was interrupted"
-        )
-    result = Result(check_result(read_json(folder / "result.json"), name=str(folder / "result.json")))
+    result = Result(read_summary(folder))
     arrays = read_tensors(folder / "features.safetensors")
     try:
         _check_arrays(arrays, result)
@@ -174,35 +163,6 @@ def _check_arrays(arrays: dict[str, Tensor], result: Result) -> None:
             continue
         if not bool(((arrays[name] >= 0) & (arrays[name] < classes)).all()):
             raise RunFolderError(f"features.safetensors is damaged: {name} outside 0 to {classes - 1}")
-
-
-def check_result(content: object, *, name: str) -> dict[str, object]:
-    """Refuse what is not the result of a search.
-
-    Args:
-        content: What the file holds.
-        name: Of the file.
-
-    Returns:
-        The same.
-
-    Raises:
-        RunFolderError: If it is something else, or was written by a newer version.
-    """
-    if not isinstance(content, dict) or "per_seed" not in content or "schema" not in content:
-        raise RunFolderError(f"{name} is not the result of a search; `localmin search` writes one")
-    if not isinstance(content["schema"], int):
-        raise RunFolderError(
-            f"{name} is damaged (schema {content['schema']!r:.40}); repeat the search command"
-        )
-    if content["schema"] > SCHEMA:
-        raise RunFolderError(
-            f"{name} was written by a newer localmin (schema {content['schema']}); upgrade localmin"
-        )
-    missing = [key for key in _REQUIRED if key not in content]
-    if missing:
-        raise RunFolderError(f"{name} lacks {', '.join(missing)}; repeat the search command to write it anew")
-    return content
 
 
 def shown_seed(result: Result) -> str:

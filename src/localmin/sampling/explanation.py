@@ -17,7 +17,7 @@ from localmin.sampling.features import FEATURES
 from localmin.sampling.policy import Policy, PolicySpace, class_prior
 from localmin.sampling.stored import StoredRun, load_result
 from localmin.tasks.kinds import KINDS
-from localmin.tasks.storage import read_json
+from localmin.tasks.schemas import read_versioned
 
 __all__ = ["Explanation", "Neighbour", "explain"]
 
@@ -161,7 +161,7 @@ def _shown_seed(stored: StoredRun) -> dict[str, Any]:
 
 def _row(stored: StoredRun, index: int) -> int | None:
     path = stored.path / "split.json"
-    indices = (read_json(path).get("indices") or {}).get("train") if path.exists() else None
+    indices = (read_versioned(path, "split").get("indices") or {}).get("train") if path.exists() else None
     return None if indices is None else int(indices[index])
 
 

@@ -15,11 +15,11 @@ from localmin.errors import InputError
 from localmin.sampling.feature_table import FeatureTable
 from localmin.sampling.forms import NUM_PARAMETERS, Form, get_form
 from localmin.sampling.transforms import TRANSFORMS, Transform, TransformKind, fit_transform, mid_rank
+from localmin.tasks.schemas import current, versioned
 from localmin.tasks.storage import read_json, write_text
 
-__all__ = ["SCHEMA", "Policy", "PolicySpace"]
+__all__ = ["Policy", "PolicySpace"]
 
-SCHEMA = 1
 _KIND = "localmin policy"
 
 
@@ -255,14 +255,14 @@ class Policy:
 
     def to_dict(self) -> dict[str, Any]:
         """List everything in JSON types."""
-        return {
+        content = {
             "kind": _KIND,
-            "schema": SCHEMA,
             **self.describe(),
             "transforms": [fitted.to_dict() for fitted in self.transforms],
             "mixture": None if self.mixture is None else self.mixture.to_dict(),
             "class_counts": list(self.class_counts),
         }
+        return versioned("policy", content)
 
     @classmethod
     def from_dict(cls, stored: Any, *, name: str = "policy") -> Policy:
@@ -280,11 +280,9 @@ class Policy:
         """
         if not isinstance(stored, dict) or stored.get("kind") != _KIND:
             raise InputError(f"{name} is not a policy; `localmin search` writes one as policy.json")
-        schema = stored.get("schema")
-        if isinstance(schema, int) and schema > SCHEMA:
-            raise InputError(f"{name} was written by a newer localmin (schema {schema}); upgrade")
+        content = current(stored, "policy", name=name)
         try:
-            return cls._rebuilt(stored)
+            return cls._rebuilt(content)
         except InputError as error:
             raise InputError(f"{name} is damaged: {error}; search again or take a backup") from None
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
@@ -302,8 +300,8 @@ class Policy:
             tuple(int(count) for count in stored["class_counts"]),
             dict(stored["origin"]),
         )
-        if stored["schema"] != SCHEMA or not isinstance(stored["class_prior"], bool):
-            raise InputError("it has no schema, or does not say whether it has a class prior")
+        if not isinstance(stored["class_prior"], bool):
+            raise InputError("it does not say whether it has a class prior")
         if policy.kind not in TRANSFORMS or len(policy.transforms) != len(form.features):
             raise InputError(f"form {form.name} needs the transforms of {', '.join(form.features)}")
         if form.has_angle != (policy.mixture is not None):

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from localmin.sampling.model_files import write_model
 from localmin.sampling.result import SearchResult
-from localmin.tasks.storage import write_json, write_tensors, write_text
+from localmin.tasks.schemas import write_versioned
+from localmin.tasks.storage import write_tensors, write_text
 
 __all__ = ["THUMBNAILS", "write_run"]
 
@@ -38,7 +39,7 @@ def write_run(path: Path, result: SearchResult) -> None:
             for part, examples in task.parts().items()
         },
     }
-    write_json(path / "split.json", split)
+    write_versioned(path / "split.json", "split", split)
 
 
 def _arrays(result: SearchResult) -> dict[str, Tensor]:

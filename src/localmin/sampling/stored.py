@@ -11,9 +11,15 @@ from torch import Tensor
 
 from localmin.errors import RunFolderError
 from localmin.sampling.policy import Policy
+from localmin.tasks.schemas import current
 from localmin.tasks.storage import read_json, read_tensors
 
-__all__ = ["StoredRun", "load_result"]
+__all__ = ["StoredRun", "load_result", "read_summary"]
+
+_REQUIRED = (
+    "data", "seeds", "uniform", "searched", "gain", "rarely_drawn", "policy", "policy_seed", "cost",
+    "recommendation", "settings", "versions",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,13 +64,39 @@ def load_result(path: str | Path) -> StoredRun:
         RunFolderError: If there is no finished search in it.
     """
     folder = Path(path)
-    if not (folder / "result.json").exists():
-        state = "is not there" if not folder.exists() else "holds no finished search"
-        raise RunFolderError(f"{folder} {state}; run `localmin search` with --out {folder}")
     return StoredRun(
         folder,
-        read_json(folder / "result.json"),
+        read_summary(folder),
         Policy.load(folder / "policy.json"),
         read_tensors(folder / "features.safetensors"),
         read_tensors(folder / "model.safetensors"),
     )
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """Read ``result.json`` of a finished search.
+
+    Args:
+        folder: Run folder.
+
+    Returns:
+        Its content, in the shape of this version.
+
+    Raises:
+        RunFolderError: If there is none, or it is damaged, of another command or of a newer version.
+    """
+    path = folder / "result.json"
+    if not path.exists():
+        state = "holds no result.json, so no finished search" if folder.exists() else "is not there"
+        raise RunFolderError(
+            f"{folder} {state}; `localmin search DATA --out {folder}` makes one, or goes on with an "
+            "interrupted one"
+        )
+    stored = read_json(path)
+    if not isinstance(stored, dict) or "per_seed" not in stored:
+        raise RunFolderError(f"{path} is not the result of a search; `localmin search` writes one")
+    summary = current(stored, "search", name=str(path))
+    missing = [key for key in _REQUIRED if key not in summary]
+    if missing:
+        raise RunFolderError(f"{path} lacks {', '.join(missing)}; repeat the search command to write it anew")
+    return summary

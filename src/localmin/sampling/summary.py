@@ -12,11 +12,11 @@ from torch import Tensor
 
 from localmin.sampling.result import SearchResult
 from localmin.tasks.environment import describe_device, versions
+from localmin.tasks.schemas import versioned
 from localmin.tasks.storage import write_json
 
-__all__ = ["SCHEMA", "mean_and_error", "recommend", "summarize", "write_summary"]
+__all__ = ["mean_and_error", "recommend", "summarize", "write_summary"]
 
-SCHEMA = 1
 _RARE = 0.5
 
 
@@ -82,8 +82,7 @@ def summarize(results: Sequence[SearchResult], *, command: str, device: str = "c
     noise = first.task.noise
     chosen = policy_seed(results)
     costs = [result.cost for result in results]
-    return {
-        "schema": SCHEMA,
+    content = {
         "command": command,
         "data": first.task.name,
         "seeds": [result.seed for result in results],
@@ -115,6 +114,7 @@ def summarize(results: Sequence[SearchResult], *, command: str, device: str = "c
         "settings": first.settings,
         "per_seed": [result.to_dict() | {"classes": _classes(result)} for result in results],
     }
+    return versioned("search", content)
 
 
 def _draws(weights: Tensor) -> Tensor:

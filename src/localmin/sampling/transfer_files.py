@@ -7,7 +7,8 @@ from pathlib import Path
 from localmin.sampling.model_files import write_model
 from localmin.sampling.transfer import TrainResult
 from localmin.tasks.environment import versions
-from localmin.tasks.storage import write_json, write_tensors
+from localmin.tasks.schemas import write_versioned
+from localmin.tasks.storage import write_tensors
 from localmin.tasks.task import Task
 
 __all__ = ["write_training"]
@@ -24,4 +25,5 @@ def write_training(path: Path, task: Task, result: TrainResult) -> None:
     write_model(path, task, result.model, trained_by="uniform" if result.weights is None else "policy")
     if result.weights is not None:
         write_tensors(path / "features.safetensors", {"weights": result.weights, "labels": task.train.labels})
-    write_json(path / "result.json", result.to_dict() | {"task": task.to_dict(), "versions": versions()})
+    content = result.to_dict() | {"task": task.to_dict(), "versions": versions()}
+    write_versioned(path / "result.json", "training", content)

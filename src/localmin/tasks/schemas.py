@@ -1,4 +1,4 @@
-"""Versions of the JSON files in a run folder, and how older ones become what this version reads."""
+"""Versions of the JSON files that localmin writes, and how older ones become what this version reads."""
 
 from __future__ import annotations
 
@@ -9,11 +9,17 @@ from typing import Any
 from localmin.errors import RunFolderError
 from localmin.tasks.storage import read_json, write_json
 
-__all__ = ["SCHEMAS", "read_versioned", "write_versioned"]
+__all__ = ["SCHEMAS", "current", "read_versioned", "versioned", "write_versioned"]
 
 # Current version of each kind of file. A change that an older reader would misunderstand raises it, and puts
 # a step into `_STEPS`; a new entry that older readers may ignore does not.
-SCHEMAS = {"task": 1, "model": 1, "ending": 1, "shrinking": 1}
+SCHEMAS = dict.fromkeys(
+    (
+        "certificate", "claims", "comparison", "ending", "figures", "model", "policy", "reduction", "search",
+        "shrinking", "split", "task", "training",
+    ),
+    1,
+)  # fmt: skip
 
 _Step = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -23,8 +29,53 @@ def _unversioned(content: dict[str, Any]) -> dict[str, Any]:
     return content
 
 
+# Written with a version from the start.
+_ALWAYS_VERSIONED = ("claims", "policy", "search")
 # From version k to k + 1.
-_STEPS: dict[tuple[str, int], _Step] = {(kind, 0): _unversioned for kind in SCHEMAS}
+_STEPS: dict[tuple[str, int], _Step] = {
+    (kind, 0): _unversioned for kind in SCHEMAS if kind not in _ALWAYS_VERSIONED
+}
+
+
+def versioned(kind: str, content: dict[str, Any]) -> dict[str, Any]:
+    """Put the version of its kind in front of a JSON object.
+
+    Args:
+        kind: A key of `SCHEMAS`.
+        content: JSON types.
+
+    Returns:
+        The object with ``"schema"``.
+    """
+    return {"schema": SCHEMAS[kind], **content}
+
+
+def current(stored: object, kind: str, *, name: str) -> dict[str, Any]:
+    """Bring a JSON object to the current version of its kind.
+
+    Args:
+        stored: What was read.
+        kind: A key of `SCHEMAS`.
+        name: Where it was read from, for messages.
+
+    Returns:
+        The object without its version; ``stored`` is not changed.
+
+    Raises:
+        RunFolderError: If it is no object, has no version that can be, or one of a newer localmin.
+    """
+    if not isinstance(stored, dict):
+        raise RunFolderError(f"{name} is damaged (an object was expected); repeat the command that wrote it")
+    content: dict[str, Any] = dict(stored)
+    version = content.pop("schema", 0)
+    first = 1 if kind in _ALWAYS_VERSIONED else 0
+    if not isinstance(version, int) or isinstance(version, bool) or version < first:
+        raise RunFolderError(f"{name} is damaged (schema {version!r:.40}); repeat the command that wrote it")
+    if version > SCHEMAS[kind]:
+        raise RunFolderError(f"{name} was written by a newer localmin (schema {version}); upgrade localmin")
+    for step in range(version, SCHEMAS[kind]):
+        content = _STEPS[kind, step](content)
+    return content
 
 
 def write_versioned(path: Path, kind: str, content: dict[str, Any]) -> None:
@@ -35,7 +86,7 @@ def write_versioned(path: Path, kind: str, content: dict[str, Any]) -> None:
         kind: A key of `SCHEMAS`.
         content: JSON types.
     """
-    write_json(path, {"schema": SCHEMAS[kind], **content})
+    write_json(path, versioned(kind, content))
 
 
 def read_versioned(path: Path, kind: str) -> dict[str, Any]:
@@ -51,15 +102,4 @@ def read_versioned(path: Path, kind: str) -> dict[str, Any]:
     Raises:
         RunFolderError: If the file is damaged, no object, or of a newer localmin.
     """
-    stored = read_json(path)
-    if not isinstance(stored, dict):
-        raise RunFolderError(f"{path} is damaged (an object was expected); repeat the command of the run")
-    content: dict[str, Any] = stored
-    version = content.pop("schema", 0)
-    if not isinstance(version, int) or isinstance(version, bool) or version < 0:
-        raise RunFolderError(f"{path} is damaged (schema {version!r:.40}); repeat the command of the run")
-    if version > SCHEMAS[kind]:
-        raise RunFolderError(f"{path} was written by a newer localmin (schema {version}); upgrade localmin")
-    for step in range(version, SCHEMAS[kind]):
-        content = _STEPS[kind, step](content)
-    return content
+    return current(read_json(path), kind, name=str(path))

@@ -22,7 +22,7 @@ from localmin.tasks.recipe import OptimizerFactory
 from localmin.tasks.request import TaskRequest
 from localmin.tasks.run_folder import RunFolder, Stage
 from localmin.tasks.schemas import write_versioned
-from localmin.tasks.storage import finite, write_json, write_tensors
+from localmin.tasks.storage import finite, write_tensors
 from localmin.tasks.task import Task
 from localmin.tasks.trained import TrainedModel
 from localmin.workflow.ending import find_ending
@@ -118,7 +118,7 @@ def run_everything(
     finally:
         progress.end()
     if dynamics is not None:
-        write_json(out / "dynamics.json", dynamics)
+        write_versioned(out / "dynamics.json", "training", dynamics)
     for name, content in (("ending", ending), ("shrinking", shrinking)):
         write_versioned(out / f"{name}.json", name, content)
     return WholeRun(summary, dynamics, ending, shrinking)
