@@ -21,7 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import torch
 
@@ -131,6 +131,23 @@ def run_class_balanced(bench: Bench) -> dict[str, Any]:
     return vars(peers.train_arm(bench.task, weights, seed=bench.seed))
 
 
+def run_resampled(method: Literal["over", "under"]) -> Callable[[Bench], dict[str, Any]]:
+    """Draw from what imbalanced-learn keeps or repeats, equally many steps."""
+
+    def run(bench: Bench) -> dict[str, Any]:
+        seed = mix_seed(bench.seed, 23) % 2**32
+        weights = peers.resampling_weights(bench.task.train.labels, method, seed=seed)
+        run = peers.train_arm(bench.task, weights, seed=bench.seed)
+        return vars(run) | {"resampled": int(weights.sum())}
+
+    return run
+
+
+def run_smote(bench: Bench) -> dict[str, Any]:
+    """Train on imbalanced-learn's made-up neighbours too, equally many steps."""
+    return vars(peers.train_smote(bench.task, seed=bench.seed))
+
+
 def run_preset(name: str, **changes: Any) -> Callable[[Bench], dict[str, Any]]:
     """Search with a preset."""
 
@@ -180,6 +197,9 @@ ARMS: dict[str, Callable[[Bench], dict[str, Any]]] = {
     "SuperLoss": run_super_loss(1.0),
     "SuperLoss, strength 0.25": run_super_loss(0.25),
     "class-balanced": run_class_balanced,
+    "random over-sampling": run_resampled("over"),
+    "random under-sampling": run_resampled("under"),
+    "SMOTE": run_smote,
     "Co-teaching, told the rate": run_co_teaching,
     "cleanlab": run_cleanlab,
     "uniform, longer": run_longer,
@@ -264,7 +284,8 @@ def wanted(arm: str, options: argparse.Namespace) -> bool:
     """Leave out arms that are the uniform one under this condition."""
     if options.noise == 0 and arm in ("oracle", "trimming at the true rate", "Co-teaching, told the rate"):
         return False
-    return not (arm == "class-balanced" and options.imbalance == 1)
+    against_tails = ("class-balanced", "random over-sampling", "random under-sampling", "SMOTE")
+    return not (arm in against_tails and options.imbalance == 1)
 
 
 def main() -> None:

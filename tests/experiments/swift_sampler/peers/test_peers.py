@@ -6,11 +6,12 @@ import pytest
 import torch
 from scipy.special import lambertw
 
-from localmin.errors import MissingDependencyError
+from localmin.errors import InputError, MissingDependencyError
 from localmin.experiments.swift_sampler import peers
 from localmin.experiments.swift_sampler.peers.super_loss import lambert_w
 from localmin.sampling import search
 from localmin.tasks import digits
+from localmin.tasks.examples import Examples
 
 
 def test_lambert_w_is_scipys() -> None:
@@ -75,3 +76,39 @@ def test_the_uniform_arm_is_that_of_a_search() -> None:
     task = digits(noise=0.4, seed=0, epochs=2)
     result = search(task, preset="quick", seed=5)
     assert peers.train_arm(task, seed=5).test == result.arms["uniform"].test
+
+
+def test_resampling_counts_balance_the_classes() -> None:
+    pytest.importorskip("imblearn", reason="imbalanced-learn is not installed (extra peers)")
+    labels = torch.tensor([0] * 12 + [1] * 3 + [2] * 5)
+    for method, size in (("over", 12), ("under", 3)):
+        weights = peers.resampling_weights(labels, method, seed=3)  # type: ignore[arg-type]
+        assert [int(weights[labels == c].sum()) for c in range(3)] == [size] * 3
+        assert torch.equal(weights, weights.round())
+
+
+def test_smote_adds_points_between_neighbours_of_a_class() -> None:
+    pytest.importorskip("imblearn", reason="imbalanced-learn is not installed (extra peers)")
+    train = digits(imbalance=20, seed=0).train
+    more = peers.smote_examples(train, seed=0)
+    assert len(set(torch.bincount(more.labels).tolist())) == 1
+    torch.testing.assert_close(more.inputs[: len(train)], train.inputs)
+    for made, label in zip(more.inputs[len(train) :: 97], more.labels[len(train) :: 97], strict=True):
+        known = train.inputs[train.labels == label]
+        assert bool((made <= known.amax(0)).all())
+        assert bool((made >= known.amin(0)).all())
+
+
+def test_smote_refuses_a_class_of_one_example() -> None:
+    examples = Examples(torch.zeros(4, 2), torch.tensor([0, 0, 0, 1]))
+    with pytest.raises(InputError, match="two examples of every class"):
+        peers.smote_examples(examples, seed=0)
+
+
+def test_resampling_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "localmin.experiments.swift_sampler.peers.resampling.import_module",
+        lambda name: (_ for _ in ()).throw(ImportError(name)),
+    )
+    with pytest.raises(MissingDependencyError, match="pip install imbalanced-learn"):
+        peers.resampling_weights(torch.tensor([0, 1]), "over", seed=0)

@@ -7,6 +7,11 @@ from localmin.experiments.swift_sampler.peers.confident_learning import (
     cross_validated_probabilities,
 )
 from localmin.experiments.swift_sampler.peers.loss_cuts import mixture_weights, trimming_weights
+from localmin.experiments.swift_sampler.peers.resampling import (
+    resampling_weights,
+    smote_examples,
+    train_smote,
+)
 from localmin.experiments.swift_sampler.peers.super_loss import SuperLoss
 
 __all__ = [
@@ -15,7 +20,10 @@ __all__ = [
     "confident_learning_weights",
     "cross_validated_probabilities",
     "mixture_weights",
+    "resampling_weights",
+    "smote_examples",
     "train_arm",
     "train_co_teaching",
+    "train_smote",
     "trimming_weights",
 ]
