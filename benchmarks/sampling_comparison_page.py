@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from localmin.charts import Chart, Series
-from localmin.reports.plots.figures import draw_figure
+from localmin.reports.plots import write_svg
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -251,20 +251,6 @@ def feature_areas() -> Iterator[str]:
     yield ""
 
 
-def standalone(chart: Chart) -> str:
-    """Make a picture that brings its colours along."""
-    wide = re.search(r'<svg class="wide".*?</svg>', str(draw_figure(chart)), re.DOTALL)
-    assert wide is not None
-    sheet = (ROOT / "src/localmin/reports/templates/page.css").read_text()
-    start = sheet.index(":root")
-    colours = sheet[start : sheet.index("}", start) + 1]
-    rules = [line for line in sheet.splitlines() if line.startswith("svg ")]
-    style = "\n".join([colours, "svg { font-family: var(--sans); background: var(--paper); }", *rules])
-    head = '<svg xmlns="http://www.w3.org/2000/svg" '
-    body = wide.group(0).replace("<svg ", head, 1)
-    return body.replace(">", f"><style>{style}</style>", 1) + "\n"
-
-
 def charts() -> dict[str, Chart]:
     """Name the pictures."""
     found = {}
@@ -296,7 +282,7 @@ def main() -> None:
     """Write page and pictures."""
     FIGURES.mkdir(exist_ok=True)
     for name, chart in charts().items():
-        (FIGURES / f"{name}.svg").write_text(standalone(chart))
+        write_svg(chart, FIGURES / f"{name}.svg")
     PAGE.write_text(page())
     print(f"wrote {PAGE.relative_to(ROOT)}")
 

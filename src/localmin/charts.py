@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from localmin.errors import InputError, ShapeError
 
-__all__ = ["Chart", "Figure", "HeatMap", "Level", "Series", "figure_from_dict"]
+__all__ = ["Chart", "Emphasis", "Figure", "HeatMap", "Level", "Series", "figure_from_dict"]
 
 Kind = Literal["line", "points", "bars", "steps"]
 Emphasis = Literal["accent", "plain", "muted", "dashed"]

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import groupby, pairwise
 
 from markupsafe import Markup
 
-from localmin.charts import Chart, Series
+from localmin.charts import Chart
 from localmin.reports.plots.axes import axis_scale, draw_x_axis, draw_y_axis, tick_text
+from localmin.reports.plots.names import KEY_ROW, draw_keys, draw_names
 from localmin.reports.plots.scales import Scale
+from localmin.reports.plots.styled import StyledSeries, styled_series
 from localmin.reports.plots.svg import Canvas, both_widths, text_width
 
 __all__ = ["chart_figure"]
 
-_NUM_PLAIN = 4
-_KEY_ROW = 18.0
-_MIN_LABEL_GAP = 15.0
 _BOTTOM = 50
 _BAR_SHARE = 0.7
 
@@ -33,29 +31,22 @@ def chart_figure(chart: Chart) -> Markup:
     return both_widths(lambda width: _Drawing(chart, width).draw())
 
 
-@dataclass(frozen=True)
-class _Styled:
-    series: Series
-    points: list[int]
-    style: str
-
-
 class _Drawing:
     """One drawing of a chart."""
 
     def __init__(self, chart: Chart, width: int) -> None:
         self.chart, self.narrow = chart, width < 500
-        self.shown = _styled(chart)
+        self.shown = styled_series(chart)
         named = [one for one in self.shown if one.series.name]
         # Bars stand where their neighbours' labels would be, so their names go into rows above.
         self.beside = not self.narrow and not any(one.series.kind == "bars" for one in self.shown)
         self.keys = [] if self.beside else (named if len(named) > 1 or not self.beside else [])
-        top = 30 + _KEY_ROW * len(self.keys)
-        height = (300 if self.narrow else 320) + _KEY_ROW * len(self.keys)
+        top = 30 + KEY_ROW * len(self.keys)
+        height = (300 if self.narrow else 320) + KEY_ROW * len(self.keys)
         self.canvas = Canvas(
             width, height, name=chart.name, title=chart.title, description=chart.note or chart.title
         )
-        labels = [one.series.name for one in named] if self.beside else []
+        labels = [one.series.name for one in named if not one.is_inside] if self.beside else []
         right = width - 12 - min(200.0, max((text_width(name, size=13) + 10 for name in labels), default=0.0))
         base = height - _BOTTOM
         self.y = _y_scale(chart, self.shown, base, top)
@@ -80,10 +71,13 @@ class _Drawing:
                 self._curve(one)
         for level in chart.levels:
             canvas.text(self.x.start + 6, self.y(level.value) - 5, level.name, "tick halo")
-        self._names()
+        if self.beside:
+            draw_names(canvas, self.x, self.y, self.shown)
+        else:
+            draw_keys(canvas, self.keys)
         return canvas
 
-    def _curve(self, one: _Styled) -> None:
+    def _curve(self, one: StyledSeries) -> None:
         canvas, series = self.canvas, one.series
         self._errors(one, 0.0)
         if series.kind in ("line", "steps"):
@@ -97,7 +91,7 @@ class _Drawing:
                 radius = 3.2 if len(one.points) < 200 else 1.8
                 canvas.circle(self.x(series.x[i]), self.y(series.y[i]), radius, f"dot {one.style}", hint=hint)
 
-    def _bars(self, one: _Styled, position: int, count: int) -> None:
+    def _bars(self, one: StyledSeries, position: int, count: int) -> None:
         canvas, series = self.canvas, one.series
         step = abs(self.x(1) - self.x(0))
         width = _BAR_SHARE * step / count
@@ -110,7 +104,7 @@ class _Drawing:
             )
         self._errors(one, offset)
 
-    def _errors(self, one: _Styled, offset: float) -> None:
+    def _errors(self, one: StyledSeries, offset: float) -> None:
         series = one.series
         if series.low is None or series.high is None:
             return
@@ -119,44 +113,8 @@ class _Drawing:
                 at = self.x(series.x[i]) + offset
                 self.canvas.line(at, self.y(series.low[i]), at, self.y(series.high[i]), "error")
 
-    def _names(self) -> None:
-        canvas = self.canvas
-        if not self.beside:
-            for row, one in enumerate(self.keys):
-                at = 30 + _KEY_ROW * row
-                mark = "column" if one.series.kind == "bars" else "dot"
-                if mark == "column":
-                    canvas.rect(0, at - 9, 12, 10, f"column {one.style}")
-                elif one.series.kind == "points":
-                    canvas.circle(6, at - 4, 3.2, f"dot {one.style}")
-                else:
-                    canvas.path([(0, at - 4), (14, at - 4)], f"series {one.style}")
-                canvas.text(20, at, one.series.name, "tick")
-            return
-        ends = [
-            (self.y(one.series.y[one.points[-1]]), one)
-            for one in self.shown
-            if one.series.name and one.points
-        ]
-        lowest = float("-inf")
-        for level, one in sorted(ends, key=lambda pair: pair[0]):
-            at = max(level + 4, lowest + _MIN_LABEL_GAP)
-            lowest = at
-            end = self.x(one.series.x[one.points[-1]])
-            canvas.text(max(end, self.x.end - 40) + 8, at, one.series.name, f"label {one.style}")
 
-
-def _styled(chart: Chart) -> list[_Styled]:
-    styled, plain = [], 0
-    for series in chart.series:
-        style = series.emphasis
-        name = f"plain-{plain % _NUM_PLAIN}" if style == "plain" else style
-        plain += style == "plain"
-        styled.append(_Styled(series, chart.points(series), name))
-    return styled
-
-
-def _y_scale(chart: Chart, shown: list[_Styled], base: float, top: float) -> Scale:
+def _y_scale(chart: Chart, shown: list[StyledSeries], base: float, top: float) -> Scale:
     values = [one.series.y[i] for one in shown for i in one.points]
     for one in shown:
         for ends in (one.series.low, one.series.high):
@@ -170,7 +128,7 @@ def _y_scale(chart: Chart, shown: list[_Styled], base: float, top: float) -> Sca
     return axis_scale(values, base, top, logarithmic=chart.y_log)
 
 
-def _x_scale(chart: Chart, shown: list[_Styled], left: float, right: float) -> Scale:
+def _x_scale(chart: Chart, shown: list[StyledSeries], left: float, right: float) -> Scale:
     if chart.categories:
         return Scale(-0.5, len(chart.categories) - 0.5, left, right)
     values = [one.series.x[i] for one in shown for i in one.points]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 __all__ = ["Scale", "nice_ticks"]
 
-_MIN_POWERS = 2
+_MIN_POWERS, _MIN_TICKS = 3, 2
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,10 @@ class Scale:
         powers = [10.0**power for power in range(first, last + 1, step)]
         if len(powers) >= _MIN_POWERS:
             return powers
-        # Less than two decades: the multiples 1, 2, 5, or round values where even these are too few.
+        # Less than three powers: the multiples 1, 2, 5, or round values where even these are too few.
         between = [factor * 10.0**power for power in range(first - 1, last + 1) for factor in (1.0, 2.0, 5.0)]
         inside = [value for value in between if self.low <= value <= self.high]
-        return inside if len(inside) >= _MIN_POWERS else nice_ticks(self.low, self.high, count)
+        return inside if len(inside) >= _MIN_TICKS else nice_ticks(self.low, self.high, count)
 
 
 def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:

@@ -67,6 +67,13 @@ class Canvas:
         self.line(x - radius, y - radius, x + radius, y + radius, kind)
         self.line(x - radius, y + radius, x + radius, y - radius, kind)
 
+    def image(self, x: float, y: float, side: float, source: str, *, label: str) -> None:
+        """Place a square image given as a data URI; enlarged pixels stay squares."""
+        self._parts.append(
+            f'<image class="pixels" x="{_n(x)}" y="{_n(y)}" width="{_n(side)}" height="{_n(side)}" '
+            f'href="{escape(source)}"><title>{escape(label)}</title></image>'
+        )
+
     def text(self, x: float, y: float, content: str, kind: str = "", *, anchor: str = "start") -> None:
         """Write text with its baseline at ``y``; the anchor is ``start``, ``middle`` or ``end``."""
         named = f' class="{kind}"' if kind else ""
