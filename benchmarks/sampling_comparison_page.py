@@ -27,9 +27,9 @@ CIFAR = "--data train.parquet --test test.parquet"
 # File, heading, command.
 CONDITIONS = (
     ("digits_symmetric40", "Digits, 40 % wrong labels", "digits --noise 0.4 --seeds 40-45"),
-    ("digits_symmetric20", "Digits, 20 % wrong labels", "digits --noise 0.2 --seeds 40-42"),
-    ("digits_pair40", "Digits, 40 % confused pairs", "digits --noise 0.4 --kind pair --seeds 40-42"),
-    ("digits_clean_tail20", "Digits, long tail 1:20", "digits --noise 0 --imbalance 20 --seeds 40-42"),
+    ("digits_symmetric20", "Digits, 20 % wrong labels", "digits --noise 0.2 --seeds 40-45"),
+    ("digits_pair40", "Digits, 40 % confused pairs", "digits --noise 0.4 --kind pair --seeds 40-45"),
+    ("digits_clean_tail20", "Digits, long tail 1:20", "digits --noise 0 --imbalance 20 --seeds 40-45"),
     ("digits_clean", "Digits, right labels", "digits --noise 0 --seeds 40-45"),
     ("cifar10_symmetric40", "CIFAR-10, 40 % wrong labels", f"cifar10 --noise 0.4 --seeds 40-42 {CIFAR}"),
     ("cifar10_clean", "CIFAR-10, right labels", f"cifar10 --noise 0 --seeds 40 {CIFAR}"),
@@ -64,6 +64,12 @@ def with_error(cell: dict[str, Any], digits: int = 2) -> str:
     return f"{cell['mean']:.{digits}f}{error} ({cell['worst']:.{digits}f})"
 
 
+def signed_with_error(cell: dict[str, Any]) -> str:
+    """Show a gain in points, its standard error and the worst seed."""
+    error = "" if cell["se"] is None else f" +- {cell['se']:.1f}"
+    return f"{cell['mean']:+.1f}{error} ({cell['worst']:+.1f})"
+
+
 def side_by_side(name: str, heading: str, command: str) -> Iterator[str]:
     """Write the table of one condition."""
     record = load(f"sampling_side_by_side_{name}")
@@ -73,11 +79,11 @@ def side_by_side(name: str, heading: str, command: str) -> Iterator[str]:
     seeds = sorted({seed for row in rows.values() for seed in row["seeds"]})
     yield f"## {heading}\n"
     yield f"`python benchmarks/sampling_side_by_side.py {command}`; {len(seeds)} seeds.\n"
-    yield "| arm | cost | test, % | gain, points (worst seed) | gap +- se (worst seed) | seeds |"
+    yield "| arm | cost | test, % | gain +- se, points (worst seed) | gap +- se (worst seed) | seeds |"
     yield "|---|---|---|---|---|---|"
     for arm, row in sorted(rows.items(), key=lambda item: -item[1]["gain"]["mean"]):
         gap = "" if row["gap"] is None or arm in REFERENCES else with_error(row["gap"])
-        gain = "" if arm == "uniform" else f"{row['gain']['mean']:+.1f} ({row['gain']['worst']:+.1f})"
+        gain = "" if arm == "uniform" else signed_with_error(row["gain"])
         label = f"**{arm}**" if arm in OURS else arm
         cells = (label, f"{row['cost']:.2f}", percent(row["test"]["mean"]), gain, gap, str(len(row["seeds"])))
         yield f"| {' | '.join(cells)} |"
@@ -129,7 +135,7 @@ def cost_curve(data: str, name: str) -> Chart | None:
             (row["cost"],),
             (row["gap"]["mean"],),
             "points",
-            "accent" if arm in OURS else "muted",
+            "accent" if arm in OURS else "dashed",
             low=(row["gap"]["mean"] - (row["gap"]["se"] or 0),),
             high=(row["gap"]["mean"] + (row["gap"]["se"] or 0),),
         )
