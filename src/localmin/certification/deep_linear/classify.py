@@ -87,45 +87,30 @@ def classify_deep_linear(
         >>> saddle.verdict, saddle.pivot, round(saddle.curvature, 9)
         ('strict-saddle', (2, 1), -3.0)
     """
-    tolerance, gradient_tolerance, gap_tolerance = _tolerances(tolerance, gradient_tolerance, gap_tolerance)
+    tolerances = _tolerances(tolerance, gradient_tolerance, gap_tolerance)
     generator = as_generator(seed)
     checked, inputs, targets = read_problem(weights, x, y)
     problem = normalise(checked, inputs, targets)
     gradient = gradient_of(checked, inputs, targets)
-    blank = DeepLinearClassification(
-        verdict="undecided",
-        reason="",
-        selected=(),
-        rank=None,
-        pivot=None,
-        witness=None,
-        curvature=None,
-        predicted_curvature=None,
-        loss=loss_of(checked, inputs, targets),
-        loss_gap=problem.loss_gap * problem.scale**2,
-        gradient_norm=math.sqrt(sum(float(part.square().sum()) for part in gradient)),
-        tolerance=tolerance,
-        gradient_tolerance=gradient_tolerance,
-        gap_tolerance=gap_tolerance,
-        num_examples=len(inputs),
-    )
+    blank = _blank(problem, loss_of(checked, inputs, targets), gradient, tolerances, len(inputs))
 
     def curvature(direction: Sequence[Tensor]) -> float:
         return second_derivative_of(checked, inputs, targets, direction)
 
     slope = _relative_gradient(problem)
-    if slope > gradient_tolerance:
+    if slope > blank.gradient_tolerance:
         downhill = tuple(-part for part in gradient)
         return replace(
             blank,
             verdict="not-critical",
-            reason=f"the normalised gradient {slope:.2e} is above the tolerance {gradient_tolerance:.1e}",
+            reason=f"the normalised gradient {slope:.2e} is above the tolerance "
+            f"{blank.gradient_tolerance:.1e}",
             witness=downhill,
             curvature=curvature(downhill),
         )
-    selection = select_components(problem, tolerance)
+    selection = select_components(problem, blank.tolerance)
     blank = replace(blank, selected=selection.indices, rank=len(selection.indices))
-    if problem.loss_gap <= gap_tolerance:
+    if problem.loss_gap <= blank.gap_tolerance:
         return replace(blank, verdict="global-minimum", reason="the loss is the global minimum")
     candidates = _strict_candidates(blank, problem, selection)
     for candidate in candidates:
@@ -144,18 +129,51 @@ def classify_deep_linear(
             reason="the product has the components of a global minimum, but the loss is above it; "
             "the weights are too far from a critical point for these tolerances",
         )
-    has_moved = False
-    for radius in _ESCAPE_RADII:
-        if not has_moved:
-            displacement = fibre_displacement(problem, radius, _ESCAPE_STEPS, generator)
-            has_moved = any(bool(part.any()) for part in displacement)
+    displacement = _displacement(problem, generator)
     return replace(
         blank,
         verdict="non-strict-saddle",
         reason="the product uses the largest components and every pair of layers is tight",
-        witness=displacement if has_moved else None,
-        curvature=curvature(displacement) if has_moved else None,
+        witness=displacement,
+        curvature=None if displacement is None else curvature(displacement),
     )
+
+
+def _blank(
+    problem: NormalisedProblem,
+    loss: float,
+    gradient: Sequence[Tensor],
+    tolerances: tuple[float, float, float],
+    num_examples: int,
+) -> DeepLinearClassification:
+    """Say nothing yet: what every verdict carries."""
+    tolerance, gradient_tolerance, gap_tolerance = tolerances
+    return DeepLinearClassification(
+        verdict="undecided",
+        reason="",
+        selected=(),
+        rank=None,
+        pivot=None,
+        witness=None,
+        curvature=None,
+        predicted_curvature=None,
+        loss=loss,
+        loss_gap=problem.loss_gap * problem.scale**2,
+        gradient_norm=math.sqrt(sum(float(part.square().sum()) for part in gradient)),
+        tolerance=tolerance,
+        gradient_tolerance=gradient_tolerance,
+        gap_tolerance=gap_tolerance,
+        num_examples=num_examples,
+    )
+
+
+def _displacement(problem: NormalisedProblem, generator: torch.Generator) -> tuple[Tensor, ...] | None:
+    """Find a way out of a saddle that second derivatives do not see; None if none was found."""
+    for radius in _ESCAPE_RADII:
+        displacement = fibre_displacement(problem, radius, _ESCAPE_STEPS, generator)
+        if any(bool(part.any()) for part in displacement):
+            return tuple(displacement)
+    return None
 
 
 def _strict_candidates(
