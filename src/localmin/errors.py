@@ -9,6 +9,7 @@ __all__ = [
     "InputError",
     "LocalminError",
     "MissingDependencyError",
+    "OutOfMemoryError",
     "RunFolderError",
     "ShapeError",
     "WorkerError",
@@ -37,6 +38,10 @@ class RunFolderError(InputError):
 
 class MissingDependencyError(LocalminError, ImportError):
     """An optional dependency is needed and is not installed."""
+
+
+class OutOfMemoryError(LocalminError, MemoryError):
+    """Memory ran out, of the machine or of the GPU."""
 
 
 class WorkerError(LocalminError, RuntimeError):

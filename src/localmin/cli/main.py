@@ -27,6 +27,19 @@ __all__ = ["application", "main"]
 # What the command-line parser raises for an unknown option or a missing value; typer does not name it.
 _USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
 
+# What to lower when memory runs out; what a training says of itself comes first.
+_MORE_MEMORY = "close other programs, or use a machine with more memory"
+_SMALLER_RUN = "start another run with a lower --batch-size, --limit or --image-size, or a smaller --model"
+_REMEDIES = {
+    "search": _SMALLER_RUN,
+    "train": _SMALLER_RUN,
+    "run": f"lower --points, or {_SMALLER_RUN}",
+    "certify": "lower --examples",
+    "reduce": "lower --points",
+    "compare": "lower --max-work",
+    "reproduce": "use --quick, or close other programs",
+}
+
 application = typer.Typer(
     name="localmin",
     help="Good local minima for PyTorch: choose the data, and know what it bought.",
@@ -81,7 +94,7 @@ def main(arguments: list[str] | None = None) -> None:
         _drop_output()
         sys.exit(exit_codes.NO)
     except Exception as error:
-        message = _message(error)
+        message = _message(error, given)
         if message is None or (debug and not isinstance(error, _USAGE_ERROR)):
             raise
         if isinstance(error, OSError):
@@ -104,7 +117,7 @@ def _stop(message: str, code: int) -> None:
     sys.exit(code)
 
 
-def _message(error: Exception) -> str | None:
+def _message(error: Exception, given: list[str]) -> str | None:
     """Say in one line what a user can mend; None for what only a developer can."""
     if isinstance(error, LocalminError):
         return str(error)
@@ -112,6 +125,12 @@ def _message(error: Exception) -> str | None:
         return str(error.format_message())  # type: ignore[attr-defined]
     if isinstance(error, OSError):
         return _describe(error)
+    if isinstance(error, MemoryError | RuntimeError):
+        from localmin.tasks.memory import describe_shortage, is_shortage
+
+        command = next((word for word in given if word in _REMEDIES), "")
+        if is_shortage(error):
+            return f"{describe_shortage(error)}; {_REMEDIES.get(command, _MORE_MEMORY)}"
     return None
 
 

@@ -168,7 +168,8 @@ def _join_trainings(stages: Stages, task: Task, device: torch.device, together: 
     content, _ = stages.once(
         "probe-together", lambda: (probe(task, together, device=device).to_dict(), {}), is_shared=False
     )
-    stages.executor.max_together = content["count"]
+    # Fewer may be wanted than were measured: memory ran out.
+    stages.executor.max_together = min(content["count"], together)
     how = f"{content['count']} networks at once" if content["together"] else "networks one by one"
     return [f"trials trained {how}: {content['reason']}"]
 
@@ -272,6 +273,12 @@ class _Search:
         context = self.context
         context.meter.progress.stage("training the uniform arm")
         uniform, uniform_model = final_arm(context, "uniform", None)
+        if uniform.diverged:
+            # Samplers would be compared with nothing.
+            raise DataError(
+                f"the uniform training diverged in epoch {len(uniform.losses)} of {context.task.epochs}; "
+                "lower the learning rate (--lr)"
+            )
         features, runner, z, verdict = self._rounds()
         weights = runner.space.weights(z)
         if verdict is None:

@@ -19,6 +19,7 @@ from torch import nn
 
 from localmin.errors import InputError, LocalminError
 from localmin.tasks.kinds import Classification, TaskKind
+from localmin.tasks.memory import is_shortage
 from localmin.tasks.task import ModelFactory, Task
 
 __all__ = [
@@ -300,7 +301,7 @@ def _in_user_file(path: str, name: str | None) -> Iterator[None]:
         yield
     except (Exception, SystemExit) as error:
         line = _line(error, path)
-        if line is None and isinstance(error, LocalminError):
+        if is_shortage(error) or (line is None and isinstance(error, LocalminError)):
             raise
         doing = "cannot be run" if name is None else f"failed in {name}"
         where = path if line is None else f"{path}, line {line}"

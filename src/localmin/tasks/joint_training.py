@@ -15,9 +15,10 @@ from torch.func import functional_call, stack_module_state, vmap
 from torch.nn.modules.dropout import _DropoutNd
 
 from localmin.tasks.examples import Examples
+from localmin.tasks.memory import naming_shortage
 from localmin.tasks.recipe import Recipe, learning_rate_factor
 from localmin.tasks.task import Task
-from localmin.tasks.training import EpochDraw, Observer, Start, count_steps, mix_seed
+from localmin.tasks.training import SHORTAGE_REMEDY, EpochDraw, Observer, Start, count_steps, mix_seed
 
 __all__ = ["JointTraining", "why_not_together"]
 
@@ -92,7 +93,15 @@ class JointTraining:
         Args:
             observers: One per network; they see no steps.
             on_epoch: Called with (epochs done, epochs in all), once per network.
+
+        Raises:
+            OutOfMemoryError: If memory runs out.
         """
+        batches = f"{len(self.draws)} networks at once with batches of {self.recipe.batch_size}"
+        with naming_shortage(f"while training {batches}", SHORTAGE_REMEDY):
+            self._run(observers, on_epoch)
+
+    def _run(self, observers: Sequence[Observer], on_epoch: Callable[[int, int], None] | None) -> None:
         for epoch in range(1, self.epochs + 1):
             if all(self.diverged):
                 return

@@ -240,6 +240,12 @@ def _load(task: Task, tensors: dict[str, Tensor], source: Path) -> nn.Module:
         raise InputError(
             f"{source} does not fit the network {task.model_name} ({what}); check --model and DATA"
         )
+    for name in wanted:
+        if not bool(tensors[name].isfinite().all()):
+            raise InputError(
+                f"{source}: parameter {name!r} has entries that are NaN or infinite; did training diverge? "
+                "Train again with a lower learning rate (--lr)"
+            )
     model.load_state_dict(tensors)
     return model.eval()
 

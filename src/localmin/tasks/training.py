@@ -15,6 +15,7 @@ from localmin.errors import DataError, InputError
 from localmin.tasks.checkpoint import CheckpointFile
 from localmin.tasks.data_parallel import Ranks, current_ranks
 from localmin.tasks.examples import Examples
+from localmin.tasks.memory import naming_shortage
 from localmin.tasks.recipe import Recipe, learning_rate_factor
 from localmin.tasks.task import Task
 
@@ -31,6 +32,12 @@ __all__ = [
 
 EpochDraw = Callable[[torch.Generator], Tensor]
 EpochProgress = Callable[[int, int], None]
+
+# The first two are not part of what a run is: it can be taken up with others.
+SHORTAGE_REMEDY = (
+    "lower --together or --workers, where given, and repeat the command: it goes on where it stopped; or "
+    "start another run with a lower --batch-size or --limit, or a smaller --model"
+)
 
 
 class Observer(Protocol):
@@ -168,6 +175,7 @@ def train_model(
 
     Raises:
         InputError: If ``epochs`` is not positive.
+        OutOfMemoryError: If memory runs out.
 
     Cost:
         One forward and one backward pass per draw. Memory: the examples, the model, its optimiser state.
@@ -177,19 +185,20 @@ def train_model(
     if epochs < 1:
         raise InputError(f"a training needs at least one epoch, got {epochs}")
     device = torch.device(device)
-    model = task.build_model(seed if model_seed is None else model_seed).to(device)
-    if start is not None:
-        model.load_state_dict(start.model)
-    ranks = current_ranks()
-    if ranks is not None:
-        watches = observer is not None and observer.watches_steps
-        parts = (task,) if examples is task.train else (task, examples)
-        ranks.tell(_Order(draw, recipe, seed, epochs, lr_scale, device.type, watches), once=parts)
-    loop = _Loop(task, examples, draw, recipe, model, observer, seed, epochs, lr_scale, device)
-    if start is not None and start.optimizer is not None:
-        loop.optimizer.load_state_dict(start.optimizer)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        loop.run(checkpoint, on_epoch)
+    with naming_shortage(f"while training with batches of {recipe.batch_size}", SHORTAGE_REMEDY):
+        model = task.build_model(seed if model_seed is None else model_seed).to(device)
+        if start is not None:
+            model.load_state_dict(start.model)
+        ranks = current_ranks()
+        if ranks is not None:
+            watches = observer is not None and observer.watches_steps
+            parts = (task,) if examples is task.train else (task, examples)
+            ranks.tell(_Order(draw, recipe, seed, epochs, lr_scale, device.type, watches), once=parts)
+        loop = _Loop(task, examples, draw, recipe, model, observer, seed, epochs, lr_scale, device)
+        if start is not None and start.optimizer is not None:
+            loop.optimizer.load_state_dict(start.optimizer)
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            loop.run(checkpoint, on_epoch)
     return TrainedModel(
         model.eval(),
         tuple(loop.losses),

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from localmin.errors import DataError
 from localmin.sampling.execution import Database, TrialExecutor
 from localmin.sampling.progress import SearchProgress, Silent
 from localmin.sampling.result import SearchResult
@@ -141,6 +142,11 @@ def _train_again(
         device=device,
         progress=progress,
     )
+    if trained.diverged:
+        raise DataError(
+            f"the training by the other optimiser diverged in epoch {len(trained.losses)} of "
+            f"{result.task.epochs}; lower --lr or --temperature"
+        )
     described = optimizer if isinstance(optimizer, str) else repr(optimizer)
     return trained.model, {"optimizer": described, **trained.to_dict()}
 

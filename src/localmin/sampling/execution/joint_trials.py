@@ -11,9 +11,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from localmin.errors import OutOfMemoryError
 from localmin.sampling.trial import FoldOutcome, HitWatcher, TrialPlan, outside
 from localmin.sampling.weighted_draw import epoch_draw
 from localmin.tasks.joint_training import JointTraining, why_not_together
+from localmin.tasks.memory import is_shortage
 from localmin.tasks.task import Task
 from localmin.tasks.training import EpochDraw, mix_seed, train_model
 
@@ -66,8 +68,14 @@ def probe(task: Task, count: int, *, device: torch.device) -> JointProbe:
         return JointProbe(False, 1, None, None, reason)
     try:
         alone = _seconds_alone(task, device)
+    except OutOfMemoryError:
+        # Not even one network fits, and the trials will say so.
+        return JointProbe(False, 1, None, None, "memory ran out with one network")
+    try:
         joint = _seconds_together(task, count, device) / count
     except Exception as error:
+        if is_shortage(error):
+            return JointProbe(False, 1, None, None, f"memory ran out with {count} networks at once")
         # A network may do what torch.func cannot batch; then its trials run one by one.
         line = (str(error).strip().splitlines() or [""])[0]
         return JointProbe(False, 1, None, None, f"torch.func cannot batch the network ({line})")
