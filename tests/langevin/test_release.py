@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
@@ -16,10 +16,13 @@ from localmin.langevin import (
     LangevinDynamics,
     ReleaseResult,
     ReleaseStudy,
+    SameBasin,
     UnderdampedLangevin,
     compare_releases,
+    line_barrier,
     release_from_minimum,
 )
+from localmin.langevin.basins import Basins, unflatten
 
 
 def _double_well(start: float) -> tuple[nn.Parameter, Callable[[], Tensor]]:
@@ -68,26 +71,109 @@ def test_checks_do_not_disturb_the_path() -> None:
         x, closure = _double_well(0.9738)
         optimizer = LangevinDynamics([x], lr=0.1, temperature=0.1, seed=3)
         seen: list[float] = []
-
-        def recording(
-            closure: Callable[[], Tensor] = closure, x: nn.Parameter = x, seen: list[float] = seen
-        ) -> Tensor:
-            seen.append(float(x.detach()))
-            return closure()
-
+        optimizer.register_step_post_hook(lambda *_, x=x, seen=seen: seen.append(float(x.detach())))
         release_from_minimum(
             [x],
-            recording,
+            closure,
             optimizer,
             num_steps=50,
             check_every=check_every,
-            descent=Descent(0.1, num_steps=1),
+            descent=Descent(0.1),
+            same=SameBasin(barrier_above=0.01),
         )
         paths.append(seen)
-    # With one-step descents every check adds one call, at the point where the path goes on.
-    without = [value for index, value in enumerate(paths[0]) if index == 0 or value != paths[0][index - 1]]
-    other = [value for index, value in enumerate(paths[1]) if index == 0 or value != paths[1][index - 1]]
-    assert without == other
+    assert len(paths[0]) == 50
+    assert paths[0] == paths[1]
+
+
+def _valley(start: float) -> tuple[nn.Parameter, Callable[[], Tensor]]:
+    """Build a loss whose minima are a circle: far apart, and no barrier on a short way around."""
+    angle = torch.tensor(start, dtype=torch.float64)
+    x = nn.Parameter(torch.stack([angle.cos(), angle.sin()]))
+
+    def closure() -> Tensor:
+        x.grad = 4 * (x.detach().square().sum() - 1) * x.detach()
+        return (x.detach().square().sum() - 1) ** 2
+
+    return x, closure
+
+
+def test_a_flat_valley_is_one_basin_unless_the_line_meets_a_barrier() -> None:
+    for rule, leaves in ((0.05, True), (SameBasin(0.05, barrier_above=0.02), False)):
+        x, closure = _valley(0.0)
+        optimizer = LangevinDynamics([x], lr=0.05, temperature=0.01, seed=1)
+        result = release_from_minimum(
+            [x], closure, optimizer, num_steps=100, check_every=20, descent=Descent(0.05), same=rule
+        )
+        assert max(check.distance for check in result.checks) > 0.1
+        assert result.left == leaves
+    # The straight line is an upper bound only: to the opposite point it crosses the hill in the middle.
+    x, closure = _valley(math.pi)
+    basins = Basins(SameBasin(0.05, barrier_above=0.02), _loss_along(x, closure), [_point(1.0)])
+    number, barrier = basins.number(_point(-1.0))
+    assert number == 1
+    assert barrier == pytest.approx(1.0)
+
+
+def _point(x: float) -> Tensor:
+    return torch.tensor([x, 0.0], dtype=torch.float64)
+
+
+def _loss_along(x: nn.Parameter, closure: Callable[[], Tensor]) -> Callable[[Tensor], float]:
+    def loss(point: Tensor) -> float:
+        unflatten(point, [x])
+        return float(closure())
+
+    return loss
+
+
+def test_basins_are_numbered_in_order_and_known_again() -> None:
+    wells = Basins(SameBasin(0.05, barrier_above=0.1), lambda x: float(DoubleWell().value(x)))
+    wells.minima.append(torch.tensor([-1.0]))
+    ends = torch.tensor([[1.0], [-0.8], [0.9], [-1.01]])
+    numbers, barriers = zip(*map(wells.number, ends), strict=True)
+    assert numbers == (1, 0, 1, 0)
+    # Seven inner points meet the top at 0 only when the ends are -1 and 1.
+    assert barriers[0] == 0.25
+    assert barriers[1] == barriers[3] == 0.0
+    assert 0.2 < barriers[2] < 0.25
+    assert line_barrier(wells.loss, ends[0], ends[0]) == 0.0
+
+
+def test_a_broken_off_study_goes_on() -> None:
+    made: list[float] = []
+
+    def problem(seed: int) -> tuple[list[nn.Parameter], Callable[[], Tensor]]:
+        x, closure = _double_well(0.9738)
+        return [x], closure
+
+    def overdamped(p: Sequence[Tensor], t: float, s: int) -> LangevinDynamics:
+        made.append(t)
+        return LangevinDynamics(p, lr=0.1, temperature=t, seed=s)
+
+    saved: list[ReleaseStudy] = []
+
+    def study(num_steps: int = 60, earlier: ReleaseStudy | None = None) -> ReleaseStudy:
+        return compare_releases(
+            problem,
+            {"overdamped": overdamped},
+            temperatures=[0.0, 0.1],
+            seeds=[0, 1],
+            num_steps=num_steps,
+            check_every=30,
+            descent=Descent(0.1),
+            earlier=earlier,
+            save=saved.append,
+        )
+
+    whole = study()
+    assert [len(one.releases) for one in saved] == [1, 2, 3, 4]
+    assert saved[-1] == whole
+    made.clear()
+    assert study(earlier=saved[2]) == whole
+    assert made == [0.1]
+    with pytest.raises(InputError, match="num_steps = 60"):
+        study(50, earlier=whole)
 
 
 def test_bad_input() -> None:
@@ -99,6 +185,10 @@ def test_bad_input() -> None:
         Descent(0.1, momentum=1.0)
     with pytest.raises(InputError, match="lr"):
         Descent(math.nan)
+    with pytest.raises(InputError, match="within"):
+        SameBasin(within=0.0)
+    with pytest.raises(InputError, match="barrier_above"):
+        SameBasin(barrier_above=-1.0)
 
 
 def test_results_come_back_from_json_and_show_themselves() -> None:

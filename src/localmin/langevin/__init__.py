@@ -1,6 +1,7 @@
 """Langevin dynamics for finding and leaving local minima: optimisers, kernels, experiments, theory."""
 
 from localmin.langevin import theory
+from localmin.langevin.basins import SameBasin, line_barrier
 from localmin.langevin.diagnostics import (
     basin_labels,
     configurational_temperature,
@@ -77,6 +78,7 @@ __all__ = [
     "ReleaseResult",
     "ReleaseStudy",
     "RepairedRotation",
+    "SameBasin",
     "SheetDoubleWell",
     "SkewOperator",
     "UnderdampedKernel",
@@ -93,6 +95,7 @@ __all__ = [
     "first_passage_time",
     "friction_from_momentum",
     "kinetic_temperature",
+    "line_barrier",
     "mala_acceptance",
     "momentum_from_friction",
     "random_pairing",

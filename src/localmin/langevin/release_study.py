@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from localmin.charts import Chart, Level, Series
 from localmin.errors import InputError
+from localmin.langevin.basins import SameBasin
 from localmin.langevin.release import Descent, ReleaseResult, release_from_minimum
 
 __all__ = ["Release", "ReleaseStudy", "compare_releases"]
@@ -20,7 +22,15 @@ __all__ = ["Release", "ReleaseStudy", "compare_releases"]
 Problem = Callable[[int], tuple[Sequence[Tensor], Callable[[], Tensor]]]
 Dynamics = Callable[[Sequence[Tensor], float, int], torch.optim.Optimizer]
 
-_QUANTITIES = ("num_escapes", "loss_at_start", "loss_at_end", "best_loss", "highest_loss", "distance")
+_QUANTITIES = (
+    "num_escapes",
+    "loss_at_start",
+    "loss_at_end",
+    "best_loss",
+    "highest_loss",
+    "distance",
+    "highest_barrier",
+)
 
 
 @dataclass(frozen=True)
@@ -58,7 +68,7 @@ class ReleaseStudy:
         Returns:
             One row each: ``left`` of ``num_seeds``, the mean number of gradients until the first check that
             found it had left (censored at the budget), and mean and standard error over seeds of escapes,
-            losses and distance.
+            losses, distance and, where barriers were asked for, the highest barrier.
         """
         rows = []
         for dynamics, temperature in dict.fromkeys((one.dynamics, one.temperature) for one in self.releases):
@@ -72,10 +82,11 @@ class ReleaseStudy:
                 "gradients_to_leave": statistics.mean(waits),
             }
             for name in _QUANTITIES:
-                values = [float(getattr(one, name)) for one in results]
-                row[name] = statistics.mean(values)
-                spread = statistics.stdev(values) if len(values) > 1 else math.nan
-                row[f"{name}_standard_error"] = spread / math.sqrt(len(values))
+                values = [getattr(one, name) for one in results]
+                if None in values:
+                    continue
+                row[name] = statistics.mean(map(float, values))
+                row[f"{name}_standard_error"] = _standard_error(values) if len(values) > 1 else math.nan
             rows.append(row)
         return rows
 
@@ -143,7 +154,9 @@ def compare_releases(
     num_steps: int,
     check_every: int,
     descent: Descent,
-    same_within: float = 0.05,
+    same: SameBasin | float = 0.05,
+    earlier: ReleaseStudy | None = None,
+    save: Callable[[ReleaseStudy], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> ReleaseStudy:
     """Release the same minima under each dynamics at each temperature, for the same number of gradients.
@@ -157,14 +170,16 @@ def compare_releases(
         num_steps: Gradients for each release.
         check_every: Steps between checks.
         descent: How to descend at a check.
-        same_within: Relative distance up to which two minima are one.
+        same: When two minima are one, as in `release_from_minimum`.
+        earlier: What a stopped run has saved, under the same settings: its releases are not made again.
+        save: Called after each release with all releases made so far.
         progress: Called as progress(releases made, releases to make).
 
     Returns:
-        All releases, in the order seeds, temperatures, dynamics.
+        All releases, in the order seeds, temperatures, dynamics: the same with and without a stop.
 
     Raises:
-        InputError: If a list is empty.
+        InputError: If a list is empty, or the earlier study had another number of steps.
 
     Cost:
         Per release ``num_steps`` gradients and a descent per check.
@@ -185,27 +200,49 @@ def compare_releases(
     """
     if not (dynamics and temperatures and seeds):
         raise InputError("compare_releases needs at least one dynamics, temperature and seed")
+    known = {} if earlier is None else {_key(one): one for one in earlier.releases}
+    if earlier is not None and earlier.num_steps != num_steps:
+        raise InputError(f"the earlier study has num_steps = {earlier.num_steps}, not {num_steps}")
     total, releases = len(dynamics) * len(temperatures) * len(seeds), []
     for seed in seeds:
-        parameters, closure = problem(seed)
-        minimum = [parameter.detach().clone() for parameter in parameters]
-        for temperature in temperatures:
-            for name, make in dynamics.items():
-                with torch.no_grad():
-                    torch._foreach_copy_(list(parameters), minimum)
+        start: _Start | None = None
+        for temperature, name in itertools.product(temperatures, dynamics):
+            release = known.get((name, temperature, seed))
+            if release is None:
+                start = start or _Start(problem, seed)
                 result = release_from_minimum(
-                    parameters,
-                    closure,
-                    make(parameters, temperature, seed),
+                    start.parameters,
+                    start.closure,
+                    dynamics[name](start.put_back(), temperature, seed),
                     num_steps=num_steps,
                     check_every=check_every,
                     descent=descent,
-                    same_within=same_within,
+                    same=same,
                 )
-                releases.append(Release(name, temperature, seed, result))
-                if progress is not None:
-                    progress(len(releases), total)
+                release = Release(name, temperature, seed, result)
+            releases.append(release)
+            if save is not None and _key(release) not in known:
+                save(ReleaseStudy(tuple(releases), num_steps))
+            if progress is not None:
+                progress(len(releases), total)
     return ReleaseStudy(tuple(releases), num_steps)
+
+
+class _Start:
+    """The minimum of one seed."""
+
+    def __init__(self, problem: Problem, seed: int) -> None:
+        self.parameters, self.closure = problem(seed)
+        self._minimum = [parameter.detach().clone() for parameter in self.parameters]
+
+    def put_back(self) -> Sequence[Tensor]:
+        with torch.no_grad():
+            torch._foreach_copy_(list(self.parameters), self._minimum)
+        return self.parameters
+
+
+def _key(release: Release) -> tuple[str, float, int]:
+    return release.dynamics, release.temperature, release.seed
 
 
 def _standard_error(values: Sequence[float]) -> float:
