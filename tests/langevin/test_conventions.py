@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from localmin.langevin.updates import Update, apply_update, first_order_update, underdamped_update
+from localmin.langevin.passes import apply_update
+from localmin.langevin.updates import Update, first_order_update, underdamped_update
 
 F64 = torch.float64
 CURVATURE = torch.tensor([0.4, 1.7], dtype=F64)

@@ -24,8 +24,9 @@ from localmin.langevin import (
     registered_kernels,
     theory,
 )
+from localmin.langevin.passes import apply_update
 from localmin.langevin.theory.schemes import mode_step
-from localmin.langevin.updates import UnderdampedScheme, apply_update, underdamped_schemes, underdamped_update
+from localmin.langevin.updates import UnderdampedScheme, underdamped_schemes, underdamped_update
 from localmin.testing.kernels import check_gibbs_variance, check_kernel
 
 F64 = torch.float64

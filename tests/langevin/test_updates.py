@@ -4,12 +4,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from localmin.langevin import updates
+from localmin.langevin import passes
+from localmin.langevin.passes import move
 from localmin.langevin.updates import (
     Update,
-    apply_update,
     bound_update,
-    draw_noise,
     first_order_update,
     underdamped_schemes,
     underdamped_update,
@@ -34,8 +33,7 @@ def _cases() -> list[Update]:
 
 def _moved(update: Update, v: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
     x, v = torch.zeros_like(v), v.clone()
-    noises = draw_noise([x], update.noise_scales, torch.Generator().manual_seed(1))
-    apply_update(update, [x], [v], [g], noises)
+    move(update, [x], [v], [g], torch.Generator().manual_seed(1))
     return x, v
 
 
@@ -57,7 +55,7 @@ def test_one_pass_equals_the_plain_operations(index: int, monkeypatch: pytest.Mo
     update = _cases()[index]
     v, g = torch.randn(2, 64, generator=torch.Generator().manual_seed(index), dtype=F64).unbind()
     fast = _moved(update, v, g)
-    monkeypatch.setattr(updates, "_fits_fused", lambda *_: False)
+    monkeypatch.setattr(passes, "_fits_fused", lambda *_: False)
     plain = _moved(update, v, g)
     torch.testing.assert_close(fast, plain, rtol=1e-12, atol=1e-13)
 

@@ -17,16 +17,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from localmin.errors import InputError, ShapeError
+from localmin.langevin.passes import Push, move, push_along_gradient
 from localmin.langevin.skew import PairwiseRotation
 from localmin.langevin.skew_drift import SkewLike, check_skew, push_along_skew_drift, resolve_skew
 from localmin.langevin.updates import (
     UnderdampedScheme,
-    Update,
-    apply_update,
     check_scheme,
-    draw_noise,
     first_order_update,
-    push_along_gradient,
     underdamped_schemes,
     underdamped_update,
 )
@@ -302,8 +299,7 @@ class UnderdampedKernel:
             drift_scale=update.drift_scale,
         )
         position, velocity = state.position.clone(), state.velocity.clone()
-        noises = _noises(update, position, generator)
-        apply_update(update, [position], [velocity], [gradient], noises)
+        move(update, [position], [velocity], [gradient], generator)
         pending = h / 2 if self.scheme in {"baoab", "obabo"} else 0.0
         return KernelState(position, velocity, state.num_steps + 1, pending), info
 
@@ -313,23 +309,14 @@ def _first_order_step(
     state: KernelState,
     gradient: Tensor,
     generator: torch.Generator | None,
-    push: Callable[[list[Tensor], list[Tensor], float], None] = push_along_gradient,
+    push: Push = push_along_gradient,
 ) -> tuple[KernelState, KernelInfo]:
     step, temperature = _at(kernel.step_size, state.num_steps), _at(kernel.temperature, state.num_steps)
     update = first_order_update(step, temperature)
     position = state.position.clone()
-    noises = _noises(update, position, generator)
-    apply_update(update, [position], [], [gradient], noises, push)
+    move(update, [position], [], [gradient], generator, push=push)
     info = KernelInfo(state.position, gradient, None, step, temperature, update.noise_scale, drift_scale=step)
     return KernelState(position, None, state.num_steps + 1), info
-
-
-def _noises(update: Update, position: Tensor, generator: torch.Generator | None) -> list[list[Tensor]]:
-    if not update.noise_scales:
-        return []
-    if generator is None:
-        raise InputError("a step at temperature above 0 needs a torch.Generator")
-    return draw_noise([position], update.noise_scales, generator)
 
 
 def _at(schedule: Schedule, num_steps: int) -> float:

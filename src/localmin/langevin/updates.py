@@ -1,35 +1,26 @@
 """One step of every scheme as a short list of in-place operations on lists of tensors.
 
-Kernels and optimisers run the same lists through the same function, which is why they agree bit for bit.
-A list is data: an operation's name and its coefficient. x is a position, v a velocity, g a gradient, xi a
-normal draw whose standard deviation belongs to the update.
+Kernels and optimisers run the same lists through the same function, `localmin.langevin.passes.move`, which is
+why they agree bit for bit. A list is data: an operation's name and its coefficient. x is a position, v a
+velocity, g a gradient, xi a normal draw whose standard deviation belongs to the update.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple, get_args
-
-import torch
-from torch import Tensor
 
 from localmin.errors import InputError
 from localmin.langevin.coefficients import exponential_coefficients
 
 __all__ = [
-    "NoiseBuffer",
     "Operation",
     "UnderdampedScheme",
     "Update",
-    "apply_update",
     "bound_update",
     "check_scheme",
-    "draw_noise",
     "first_order_update",
-    "noise_buffer",
-    "push_along_gradient",
     "underdamped_schemes",
     "underdamped_update",
 ]
@@ -46,12 +37,8 @@ _Name = Literal[
 _LARGEST_BLEND = 100.0
 # Below this the velocity after the decay carries too few digits to move the position with.
 _SMALLEST_DECAY = 1e-3
-_NOISE_BLOCK = 32768
 # No float generator returns a normal draw as large as this.
 _LARGEST_NORMAL = 10.0
-
-
-_SMALLEST_FUSED_KICK = {torch.float32: 1e-7, torch.float64: 1e-3}
 
 
 class Operation(NamedTuple):
@@ -304,157 +291,3 @@ def _bounded(update: Update) -> Update:
         columns.append((total, velocity))
     (total_g, kicked), (total_v, kept), (total_n, stirred) = columns
     return update._replace(bounds=(total_g, total_v, total_n, kept, kicked, stirred))
-
-
-class NoiseBuffer(NamedTuple):
-    """A flat tensor to draw into, and views of it shaped like a list of tensors."""
-
-    flat: Tensor
-    parts: list[Tensor]
-
-
-def noise_buffer(like: Sequence[Tensor]) -> NoiseBuffer:
-    """Allocate room for one normal per number of a list of tensors.
-
-    Args:
-        like: Tensors of one device and dtype.
-
-    Returns:
-        The buffer, not filled.
-    """
-    sizes = [tensor.numel() for tensor in like]
-    flat = like[0].new_empty(sum(sizes))
-    parts = [part.view(tensor.shape) for part, tensor in zip(torch.split(flat, sizes), like, strict=True)]
-    return NoiseBuffer(flat, parts)
-
-
-def draw_noise(
-    like: Sequence[Tensor],
-    scales: Sequence[float],
-    generator: torch.Generator,
-    buffers: Sequence[NoiseBuffer] | None = None,
-) -> list[list[Tensor]]:
-    """Draw normals shaped like a list of tensors, as one stream for the whole list.
-
-    Args:
-        like: Tensors of one device and dtype.
-        scales: Standard deviation of each independent draw per coordinate.
-        generator: Generator on the tensors' device.
-        buffers: Where to draw, one per draw; None allocates.
-
-    Returns:
-        One list of tensors per draw, shaped like the input.
-
-    Cost:
-        One normal per number of the tensors and draw; on the CPU in blocks that stay in cache.
-    """
-    result = []
-    for index, scale in enumerate(scales):
-        flat, parts = noise_buffer(like) if buffers is None else buffers[index]
-        _fill_normal(flat, scale, generator)
-        result.append(parts)
-    return result
-
-
-def _fill_normal(flat: Tensor, scale: float, generator: torch.Generator) -> None:
-    # torch fills with uniform numbers first and transforms them afterwards: in blocks that stay in cache this
-    # takes two thirds of the time.
-    blocks = torch.split(flat, _NOISE_BLOCK) if flat.is_cpu and flat.numel() > _NOISE_BLOCK else (flat,)
-    for block in blocks:
-        block.normal_(0.0, scale, generator=generator)
-
-
-def push_along_gradient(positions: list[Tensor], gradients: list[Tensor], step_size: float) -> None:
-    """Move positions against gradients, x -= step g, in place.
-
-    Args:
-        positions: x.
-        gradients: g.
-        step_size: eta.
-    """
-    torch._foreach_add_(positions, gradients, alpha=-step_size)
-
-
-def _glide(
-    positions: list[Tensor],
-    velocities: list[Tensor],
-    gradients: list[Tensor],
-    decay: float,
-    kick: float,
-    drift: float,
-    fits: bool,
-) -> None:
-    """Compute v = decay v - kick g, then x += drift v, in one pass where torch's fused SGD fits."""
-    # 1 - (1 + kick) must keep its digits; it does at kick = -1, for noise.
-    if fits and (kick == -1 or kick >= _SMALLEST_FUSED_KICK[positions[0].dtype]):
-        # SGD with the velocity as its buffer: buffer = momentum buffer + (1 - dampening) g, x -= lr buffer.
-        torch._fused_sgd_(
-            positions,
-            gradients,
-            velocities,
-            weight_decay=0.0,
-            momentum=decay,
-            lr=-drift,
-            dampening=1 + kick,
-            nesterov=False,
-            maximize=False,
-            is_first_step=False,
-        )
-        return
-    if decay != 1:
-        torch._foreach_mul_(velocities, decay)
-    torch._foreach_add_(velocities, gradients, alpha=-kick)
-    torch._foreach_add_(positions, velocities, alpha=drift)
-
-
-def _fits_fused(*lists: list[Tensor]) -> bool:
-    # The fused operation walks through memory, whatever the strides. Noise buffers are contiguous.
-    dtype = lists[0][0].dtype
-    return dtype in _SMALLEST_FUSED_KICK and all(
-        tensor.is_cpu and tensor.is_contiguous() and tensor.dtype is dtype
-        for tensors in lists
-        for tensor in tensors
-    )
-
-
-def apply_update(
-    update: Update,
-    positions: list[Tensor],
-    velocities: list[Tensor],
-    gradients: list[Tensor],
-    noises: Sequence[list[Tensor]],
-    push: Callable[[list[Tensor], list[Tensor], float], None] = push_along_gradient,
-) -> None:
-    """Run the operations in place.
-
-    Args:
-        update: What to do.
-        positions: x, changed in place.
-        velocities: v, changed in place; empty for first-order dynamics.
-        gradients: g at the positions before the step.
-        noises: Normals from `draw_noise`, with the update's scales.
-        push: What "push" does; a skew drift puts its own here.
-
-    Cost:
-        One pass over the tensors per operation, no allocation.
-    """
-    fits = bool(velocities) and _fits_fused(positions, velocities, gradients)
-    for name, coefficient, index, kick, drift in update.operations:
-        if name == "glide":
-            _glide(positions, velocities, gradients, coefficient, kick, drift, fits)
-        elif name == "glide_noise":
-            _glide(positions, velocities, noises[index], coefficient, -1.0, drift, fits)
-        elif name == "kick":
-            torch._foreach_add_(velocities, gradients, alpha=-coefficient)
-        elif name == "drift":
-            torch._foreach_add_(positions, velocities, alpha=coefficient)
-        elif name == "decay":
-            torch._foreach_mul_(velocities, coefficient)
-        elif name == "blend":
-            torch._foreach_lerp_(velocities, noises[index], coefficient)
-        elif name == "push":
-            push(positions, gradients, coefficient)
-        elif name == "velocity_noise":
-            torch._foreach_add_(velocities, noises[index], alpha=coefficient)
-        else:
-            torch._foreach_add_(positions, noises[index], alpha=coefficient)

@@ -19,7 +19,8 @@ from localmin.langevin.optimizers.numerical_range import (
     total_norm,
     warn_of_underflow,
 )
-from localmin.langevin.updates import Update, apply_update, draw_noise, noise_buffer, push_along_gradient
+from localmin.langevin.passes import NoiseRoom, Push, move, push_along_gradient
+from localmin.langevin.updates import Update
 
 __all__ = ["AbstractLangevinOptimizer", "Parameters"]
 
@@ -80,9 +81,9 @@ class AbstractLangevinOptimizer(Optimizer):
     def _finish(self, group: dict[str, Any], buckets: list[Bucket]) -> None:
         """Note that a group has moved."""
 
-    def _push(self, positions: list[Tensor], gradients: list[Tensor], step_size: float) -> None:
-        """Move positions against gradients in place; a skew drift does otherwise."""
-        push_along_gradient(positions, gradients, step_size)
+    def _pusher(self) -> Push:
+        """Choose what moves positions against gradients; a skew drift does otherwise."""
+        return push_along_gradient
 
     def _stretch(self) -> float:
         """Bound how much longer than the gradient the direction of the step can be."""
@@ -279,8 +280,7 @@ class AbstractLangevinOptimizer(Optimizer):
             self._move_guarded(moves)
             return
         for update, bucket in moves:
-            noises = self._noises(update, bucket) if update.noise_scales else []
-            apply_update(update, bucket.parameters, bucket.velocities, bucket.gradients, noises, self._push)
+            self._apply(update, bucket)
 
     def _stays_in_range(self, moves: list[tuple[Update, Bucket]], size: float) -> bool:
         """Tell, without looking at the parameters, that no coordinate can overflow in this step."""
@@ -299,8 +299,7 @@ class AbstractLangevinOptimizer(Optimizer):
         tensors = [tensor for _, bucket in moves for tensor in (*bucket.parameters, *bucket.velocities)]
         before = [tensor.clone() for tensor in tensors]
         for update, bucket in moves:
-            noises = self._noises(update, bucket) if update.noise_scales else []
-            apply_update(update, bucket.parameters, bucket.velocities, bucket.gradients, noises, self._push)
+            self._apply(update, bucket)
         if first_non_finite(tensors) is None:
             return
         culprit = next(
@@ -346,11 +345,21 @@ class AbstractLangevinOptimizer(Optimizer):
         for device, state in states.items():
             self._generator(torch.device(device)).set_state(state.cpu())
 
-    def _noises(self, update: Update, bucket: Bucket) -> list[list[Tensor]]:
-        while len(bucket.buffers) < len(update.noise_scales):
-            bucket.buffers.append(noise_buffer(bucket.parameters))
-        generator = self._generator(bucket.parameters[0].device)
-        return draw_noise(bucket.parameters, update.noise_scales, generator, bucket.buffers)
+    def _apply(self, update: Update, bucket: Bucket) -> None:
+        generator, num_draws = None, len(update.noise_scales)
+        if num_draws:
+            generator = self._generator(bucket.parameters[0].device)
+            if bucket.room is None or bucket.room.num_draws != num_draws:
+                bucket.room = NoiseRoom(bucket.parameters, num_draws)
+        move(
+            update,
+            bucket.parameters,
+            bucket.velocities,
+            bucket.gradients,
+            generator,
+            push=self._pusher(),
+            room=bucket.room,
+        )
 
 
 def _check_number(name: str, value: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from localmin.langevin.updates import NoiseBuffer
+from localmin.langevin.passes import NoiseRoom
 
 __all__ = ["Bucket", "split_into_buckets"]
 
@@ -23,14 +23,14 @@ class Bucket:
         gradients: g, in the same order.
         velocities: v, in the same order; empty for first-order dynamics.
         pending: Length of the half kick that the last step left open [time].
-        buffers: Where noise is drawn.
+        room: Where noise is drawn; None before the first step with noise.
     """
 
     parameters: list[Tensor]
     gradients: list[Tensor]
     velocities: list[Tensor] = field(default_factory=list)
     pending: float = 0.0
-    buffers: list[NoiseBuffer] = field(default_factory=list)
+    room: NoiseRoom | None = None
 
     def holds(self, parameters: list[Tensor], state: Mapping[str, Any] | None) -> bool:
         """Tell whether this is the bucket of these parameters; the first state shows if it was replaced."""

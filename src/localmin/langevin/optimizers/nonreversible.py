@@ -13,9 +13,10 @@ from localmin.errors import InputError
 from localmin.langevin.optimizers.base import AbstractLangevinOptimizer, Parameters
 from localmin.langevin.optimizers.buckets import Bucket
 from localmin.langevin.optimizers.stability_alarm import StabilityAlarm
+from localmin.langevin.passes import Push, push_along_gradient
 from localmin.langevin.skew import PairwiseRotation, SkewOperator, check_skew_operator
 from localmin.langevin.skew_drift import SkewLike, check_skew, push_along_skew_drift, resolve_skew
-from localmin.langevin.updates import Update, first_order_update, push_along_gradient
+from localmin.langevin.updates import Update, first_order_update
 
 __all__ = ["NonReversibleLangevin"]
 
@@ -102,6 +103,9 @@ class NonReversibleLangevin(AbstractLangevinOptimizer):
             return 1 + abs(operator.strength)
         # The ratio on one random vector estimates |J|_F / sqrt(d); the margin covers the largest |J| / |J|_F.
         return 1 + 1e6 * (self._norm or 0.0)
+
+    def _pusher(self) -> Push:
+        return self._push
 
     def _push(self, positions: list[Tensor], gradients: list[Tensor], step_size: float) -> None:
         operator = self._operator()

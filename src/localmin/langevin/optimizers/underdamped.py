@@ -53,8 +53,8 @@ class UnderdampedLangevin(AbstractLangevinOptimizer):
 
     Cost:
         Three passes over the parameters (as SGD with momentum), two more and one normal draw per coordinate
-        at T > 0; "exponential" four, three more and two draws. Memory: one velocity per parameter and, at
-        T > 0, one noise buffer.
+        at T > 0; "exponential" four, three more and two draws. Memory: one velocity per parameter; the noise
+        takes 256 KiB per draw on the CPU, a copy of the parameters elsewhere.
 
     Example:
         >>> x = torch.nn.Parameter(torch.tensor([2.0]))
