@@ -112,7 +112,8 @@ def _drop_output() -> None:
 
 
 def _stop(message: str, code: int) -> None:
-    line = " ".join(message.split())
+    # Names from data may hold what a terminal would obey.
+    line = "".join(c if c.isprintable() else "?" for c in " ".join(message.split()))
     print(f"localmin: {line}", file=sys.stderr)
     sys.exit(code)
 

@@ -19,6 +19,7 @@ __all__ = ["DropReport", "DroppedExample", "make_drop_report"]
 
 _MAX_LISTED = 200
 _MAX_IN_MARKDOWN = 50
+_BEGINS_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 # Column of the CSV file -> field. The names are those of tools that people clean data with.
 _COLUMNS = {
@@ -122,7 +123,7 @@ class DropReport:
         writer.writeheader()
         for example in self.examples:
             values = asdict(example)
-            writer.writerow({column: values[field] for column, field in _COLUMNS.items()})
+            writer.writerow({column: _cell(values[field]) for column, field in _COLUMNS.items()})
         return stream.getvalue()
 
     def to_markdown(self) -> str:
@@ -147,6 +148,17 @@ _LEGEND = (
     "*Surely bad*: confidence of 0.95 or more, and dropped by 95 % of the policies that fit the trials. "
     "A rare but right example can look the same: let a person decide."
 )
+
+
+def _cell(value: Any) -> Any:
+    """Keep a spreadsheet from taking a name for a formula, which could run commands or send data away."""
+    if not isinstance(value, str) or not value.startswith(_BEGINS_FORMULA):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value
 
 
 def _markdown_row(example: DroppedExample) -> str:
