@@ -205,12 +205,12 @@ def test_a_search_goes_on_when_a_machine_is_lost(tmp_path: Path) -> None:
         class Watch:
             """Take a machine away in the middle of the trials."""
 
-            def begin(self, planned_epochs: float) -> None: ...
+            def begin(self, planned: float, unit: str = "epochs") -> None: ...
 
             def stage(self, name: str) -> None:
                 self.name = name
 
-            def advance(self, epochs: float) -> None:
+            def advance(self, amount: float) -> None:
                 nonlocal advances
                 advances += "trials" in self.name
                 if advances == 4:

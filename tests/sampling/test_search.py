@@ -182,11 +182,11 @@ def test_a_search_killed_inside_a_training_ends_as_if_it_had_not_been(
         def __init__(self, left: int) -> None:
             self.left = left
 
-        def begin(self, planned_epochs: float) -> None: ...
+        def begin(self, planned: float, unit: str = "epochs") -> None: ...
 
         def stage(self, name: str) -> None: ...
 
-        def advance(self, epochs: float) -> None:
+        def advance(self, amount: float) -> None:
             self.left -= 1
             if self.left == 0:
                 raise Killed
@@ -440,14 +440,14 @@ def test_progress_adds_up_to_what_was_planned(make_task: MakeTask) -> None:
             self.planned, self.done, self.ended = 0.0, 0.0, 0
             self.stages: list[str] = []
 
-        def begin(self, planned_epochs: float) -> None:
-            self.planned = planned_epochs
+        def begin(self, planned: float, unit: str = "epochs") -> None:
+            self.planned = planned
 
         def stage(self, name: str) -> None:
             self.stages.append(name)
 
-        def advance(self, epochs: float) -> None:
-            self.done += epochs
+        def advance(self, amount: float) -> None:
+            self.done += amount
 
         def end(self) -> None:
             self.ended += 1

@@ -149,11 +149,11 @@ def test_a_killed_training_goes_on_and_other_jobs_are_refused(make_task: MakeTas
         def __init__(self, left: int) -> None:
             self.left = left
 
-        def begin(self, planned_epochs: float) -> None: ...
+        def begin(self, planned: float, unit: str = "epochs") -> None: ...
 
         def stage(self, name: str) -> None: ...
 
-        def advance(self, epochs: float) -> None:
+        def advance(self, amount: float) -> None:
             self.left -= 1
             if self.left == 0:
                 raise Killed

@@ -169,6 +169,7 @@ def plane_map(plane: PlaneSlice, second: str = "second direction") -> HeatMap:
         plane.second_steps,
         [[value if math.isfinite(value) else math.nan for value in row] for row in values],
         marks=[(0.0, 0.0, "point")],
+        note="Distances are those of the parameters. What the plane shows does not hold beyond it.",
     )
 
 

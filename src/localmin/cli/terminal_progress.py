@@ -18,7 +18,7 @@ def stderr_console() -> Console:
 
 
 class TerminalProgress:
-    """Show how far a search is, in epochs.
+    """Show how far a long job is.
 
     Args:
         console: On standard error.
@@ -31,25 +31,26 @@ class TerminalProgress:
         self._bar: Progress | None = None
         self._planned = 0.0
         self._done = 0.0
+        self._unit = "epochs"
         self._stage = ""
         self._last_line = time.monotonic()
 
-    def begin(self, planned_epochs: float) -> None:
+    def begin(self, planned: float, unit: str = "epochs") -> None:
         """Start the bar."""
-        self._planned, self._done = planned_epochs, 0.0
+        self._planned, self._done, self._unit = planned, 0.0, unit
         if not self.console.is_terminal:
             return
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
-            TextColumn("{task.completed:.0f}/{task.total:.0f} epochs"),
+            TextColumn(f"{{task.completed:.0f}}/{{task.total:.0f}} {unit}"),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=self.console,
             transient=True,
         )
         self._bar.start()
-        self._task = self._bar.add_task(self.label, total=planned_epochs)
+        self._task = self._bar.add_task(self.label, total=planned)
 
     def stage(self, name: str) -> None:
         """Say what is being done."""
@@ -57,15 +58,15 @@ class TerminalProgress:
         if self._bar is not None:
             self._bar.update(self._task, description=f"{self.label} {name}".strip())
 
-    def advance(self, epochs: float) -> None:
+    def advance(self, amount: float) -> None:
         """Move on."""
-        self._done += epochs
+        self._done += amount
         if self._bar is not None:
-            self._bar.update(self._task, advance=epochs)
+            self._bar.update(self._task, advance=amount)
         elif time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
             self.console.print(
-                f"{self.label} {self._stage}: {self._done:.0f} of {self._planned:.0f} epochs".strip(),
+                f"{self.label} {self._stage}: {self._done:.0f} of {self._planned:.0f} {self._unit}".strip(),
                 highlight=False,
             )
 

@@ -10,14 +10,14 @@ __all__ = ["EpochMeter", "SearchProgress", "Silent"]
 class SearchProgress(Protocol):
     """Hears what a search is doing; shows it, or not."""
 
-    def begin(self, planned_epochs: float) -> None:
-        """Learn how many epochs the search will take at most."""
+    def begin(self, planned: float, unit: str = "epochs") -> None:
+        """Learn how much there is to do at most, and in which unit."""
 
     def stage(self, name: str) -> None:
         """Learn what is being done now, in words."""
 
-    def advance(self, epochs: float) -> None:
-        """Learn that so many epochs more are done."""
+    def advance(self, amount: float) -> None:
+        """Learn that so much more is done."""
 
     def end(self) -> None:
         """Learn that the search is over."""
@@ -26,13 +26,13 @@ class SearchProgress(Protocol):
 class Silent:
     """Show nothing."""
 
-    def begin(self, planned_epochs: float) -> None:
+    def begin(self, planned: float, unit: str = "epochs") -> None:
         """Ignore the plan."""
 
     def stage(self, name: str) -> None:
         """Ignore the stage."""
 
-    def advance(self, epochs: float) -> None:
+    def advance(self, amount: float) -> None:
         """Ignore the advance."""
 
     def end(self) -> None:

@@ -109,7 +109,7 @@ def run_everything(
     if optimizer is not None:
         model, dynamics = _train_again(result, optimizer, out, device, progress)
     trained = TrainedModel(model.cpu().eval(), result.task, out, result.weights)
-    progress.begin(2.0)
+    progress.begin(2.0, "questions")
     try:
         with RunFolder(
             out / "afterwards", {"job": "afterwards", "model": _digest(model), "limit": limit}

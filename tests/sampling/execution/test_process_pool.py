@@ -119,12 +119,12 @@ def test_a_search_with_a_killed_worker_counts_every_trial_once(
 
         deaths: ClassVar[list[int]] = []
 
-        def begin(self, planned_epochs: float) -> None: ...
+        def begin(self, planned: float, unit: str = "epochs") -> None: ...
 
         def stage(self, name: str) -> None:
             self.name = name
 
-        def advance(self, epochs: float) -> None:
+        def advance(self, amount: float) -> None:
             if "trials" in self.name and not self.deaths:
                 self.deaths.append(pool.process_ids[1])
                 os.kill(self.deaths[0], signal.SIGKILL)
