@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types imports docs pytest proofs benchmarks format clean
+.PHONY: help demo test lint types imports docs gallery pytest proofs benchmarks format clean
 
 help:  ## show what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,6 +42,9 @@ imports: $(VENV)/.installed-dev  ## the layers import downwards only
 docs: $(VENV)/.installed-dev  ## build the documentation, warnings are errors
 	@rm -rf docs/api/generated  # stubs of modules that are gone would warn
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+
+gallery: $(VENV)/.installed-dev  ## draw the pictures of the documentation anew (minutes)
+	$(BIN)/python docs/gallery/draw.py
 
 pytest: $(VENV)/.installed-dev  ## tests and doctests
 	$(BIN)/pytest -n $(JOBS)
