@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TUTORIALS = ROOT / "docs" / "tutorials"
 BLOCK = re.compile(r"(<!-- blocks need files -->\n)?```python\n(.*?)```", re.DOTALL)
 
 
@@ -46,3 +47,10 @@ def run_session(code: str, names: dict[str, object], title: str) -> None:
 
 def test_pages_have_blocks() -> None:
     assert sum(len(blocks(page)) for page in PAGES) >= 5
+
+
+@pytest.mark.parametrize("page", sorted(TUTORIALS.glob("*.md")), ids=lambda page: page.stem)
+def test_what_a_tutorial_prints_is_shown_under_it(page: Path) -> None:
+    steps = re.compile(r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", re.DOTALL)
+    for code, output in steps.findall(page.read_text()):
+        assert ("print(" in code) == bool(output), f"run python docs/tutorials/record.py; block: {code[:60]}"
