@@ -44,3 +44,11 @@ def test_a_picture_is_small_and_fetches_nothing(name: str) -> None:
     ElementTree.fromstring(text)
     assert len(text) < LARGEST
     assert not re.search(r"url\(|@import|https?://(?!www\.w3\.org/2000/svg)", text)
+
+
+def test_the_picture_of_the_records_is_up_to_date(gallery: ModuleType, tmp_path: Path) -> None:
+    (picture,) = [one for one in gallery.pictures() if one.name == "gap_and_cost"]
+    assert gallery.draw(picture, folder=tmp_path) == gallery.written_sentences()["gap_and_cost"]
+    drawn = (tmp_path / "gap_and_cost.svg").read_text(encoding="utf-8")
+    shown = (gallery.HERE / "gap_and_cost.svg").read_text(encoding="utf-8")
+    assert drawn == shown, "run python docs/gallery/draw.py gap_and_cost"
