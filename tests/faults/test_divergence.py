@@ -45,6 +45,8 @@ def test_a_learning_rate_that_is_too_large(command: tuple[str, ...], program: Pr
 
 
 def test_a_training_says_so_and_is_refused_by_what_comes_after(program: Program) -> None:
+    shown = program("train", *_SMALL, "--lr", "1e6", "--out", "run").out
+    assert "note: training diverged in epoch 1, the score means nothing; lower the learning rate" in shown
     ended = program("train", *_SMALL, "--lr", "1e6", "--out", "run", "--json")
     assert ended.result()["diverged"] is True
     read_all_json(Path("run"))

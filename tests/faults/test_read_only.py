@@ -68,13 +68,16 @@ def test_results_cannot_be_written_there(name: str, program: Program, locked: Lo
 
 
 def test_a_run_that_became_read_only_is_left_alone_and_can_be_looked_at(
-    program: Program, locked: Locked, tmp_path: Path
+    program: Program, locked: Locked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, lock = locked
     run = folder / "run"
     first = program(*WRITERS["search"], "--out", str(run), "--json").result()
     lock()
-    with unchanged(folder):
+    with unchanged(folder), monkeypatch.context() as patch:
+        # They refuse before they begin.
+        for work in ("localmin.certification.certify", "localmin.reduction.reduce_trained"):
+            patch.setattr(work, None)
         for arguments in (
             (*WRITERS["search"], "--out", str(run)),
             ("report", str(run)),
@@ -84,6 +87,7 @@ def test_a_run_that_became_read_only_is_left_alone_and_can_be_looked_at(
             line = program(*arguments).complaint()
             assert str(run) in line
             assert "choose another --out" in line
+    with unchanged(folder):
         assert program("report", str(run), "--explain", "0").code == 0
         looked = ("--max-hvps", "10", "--examples", "20", "--no-figures", "--out", "certificate", "--json")
         program("certify", str(run), *looked).result()

@@ -12,7 +12,6 @@ import typer
 
 from localmin.cli import exit_codes, options
 from localmin.cli.option_groups import expand_groups
-from localmin.tasks.schemas import write_versioned
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -93,10 +92,13 @@ def certify(
     from localmin.cli.session import use_threads
     from localmin.cli.terminal_progress import stderr_console
     from localmin.tasks import open_trained, trained_objective
+    from localmin.tasks.storage import check_writable
 
     use_threads(threads)
     console = stderr_console()
     trained = open_trained(source, request=reading.checkpoint_request(data), seed=seed)
+    folder = _folder(source, out)
+    check_writable(folder)
     objective = trained_objective(trained, limit=examples)
     settings: dict[str, Any] = {
         "gradient_tolerance": gradient_tolerance,
@@ -113,7 +115,6 @@ def certify(
             objective, certificate = settled.objective, settled.certificate
         else:
             certificate = certify_point(objective, seed=seed, on_product=show, **settings)
-    folder = _folder(source, out)
     certificate.save(folder)
     if settled is not None:
         _save_better_weights(folder, objective, settled)
@@ -149,12 +150,11 @@ def _folder(source: Path, out: Path | None) -> Path:
 
 
 def _save_better_weights(folder: Path, objective: Objective, settled: SettledPoint) -> None:
-    from safetensors.torch import save_file
+    from localmin.tasks.storage import write_tensors
 
     if settled.escapes:
         model = objective.model_at(objective.point)
-        state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-        save_file(state, folder / "escaped.safetensors")
+        write_tensors(folder / "escaped.safetensors", model.state_dict())
 
 
 def _save_figures(
@@ -162,6 +162,7 @@ def _save_figures(
 ) -> None:
     from localmin.certification import certificate_figures, settling_chart
     from localmin.reports.certificate_page import write_certificate_page
+    from localmin.tasks.schemas import write_versioned
 
     found = list(certificate_figures(objective, certificate, seed=seed))
     if settled is not None and len(settled.certificates) > 1:

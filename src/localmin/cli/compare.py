@@ -55,10 +55,13 @@ def compare(
     from localmin.realization.trained_comparison import compare_trained, parse_box
     from localmin.realization.trained_pairs import open_pair
     from localmin.reports.comparison_page import render_comparison, write_comparison
+    from localmin.tasks.storage import check_writable
 
     use_threads(threads)
     limits = parse_box(box)
     pair = open_pair(a, b, request=reading.checkpoint_request(data, data_name="--data"), seed=seed)
+    if out is not None:
+        check_writable(out)
     console = stderr_console()
     result = compare_trained(
         pair,

@@ -67,11 +67,14 @@ def reduce(
     from localmin.cli.session import use_threads
     from localmin.cli.terminal_progress import stderr_console
     from localmin.reduction import plan_trained, reduce_trained
+    from localmin.tasks.storage import check_writable
     from localmin.tasks.trained import open_trained
 
     use_threads(threads)
     console = stderr_console()
     trained = open_trained(source, request=reading.checkpoint_request(data), seed=seed)
+    folder = out or (source / "reduced" if source.is_dir() else source.with_name(f"{source.stem}-reduced"))
+    check_writable(folder)
     if mode in ("design", "vertex-b", "vertex-c", "pair"):
         plan = plan_trained(trained, mode=mode, num_points=points, num_extra_points=extra_points)  # type: ignore[arg-type]
         _say_plan(console, plan)
@@ -84,7 +87,6 @@ def reduce(
             hidden_widths=None if widths is None else _parse_widths(widths),
             progress=steps,
         )
-    folder = out or (source / "reduced" if source.is_dir() else source.with_name(f"{source.stem}-reduced"))
     result.save(folder)
     before, after = result.num_neurons
     if as_json:

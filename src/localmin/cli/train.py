@@ -84,5 +84,10 @@ def train(
         return
     drawn = "uniformly" if result.weights is None else "by the policy"
     print(f"{task.name}, {task.model_name}, drawn {drawn}: test {task.metric} {result.scores['test']:.4f}")
+    if result.diverged:
+        print(
+            f"note: training diverged in epoch {len(result.losses)}, the score means nothing; "
+            "lower the learning rate (--lr)"
+        )
     if out is not None:
         print(f"model: {out / 'model.safetensors'}")

@@ -72,15 +72,14 @@ def check_writable(folder: Path) -> None:
     """Refuse a folder in which nothing can be written, before hours are spent on what should go there.
 
     Args:
-        folder: Created if it does not exist.
+        folder: Need not exist; then the folder in which it would be made is tried. Nothing is left behind.
 
     Raises:
         RunFolderError: If no file can be made in it.
     """
-    with naming_write_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+    place = next(part for part in (folder, *folder.absolute().parents) if part.exists())
+    with naming_write_errors(folder), tempfile.TemporaryFile(dir=place):
+        pass
 
 
 def remove_partial_files(folder: Path) -> None:
