@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types imports docs gallery pytest proofs benchmarks format clean
+.PHONY: help demo test lint types imports docs gallery pytest proofs oldest benchmarks format clean
 
 help:  ## show what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,6 +51,13 @@ pytest: $(VENV)/.installed-dev  ## tests and doctests
 
 proofs: $(VENV)/.installed-dev  ## the slow, statistical and end-to-end proofs (tens of minutes)
 	$(BIN)/pytest -n $(JOBS) -m slow
+
+oldest:  ## the tests with the lowest versions that pyproject.toml permits (not of torch: see .ci/oldest.py)
+	$(PYTHON) -m venv $(VENV)/oldest
+	$(PYTHON) .ci/oldest.py > $(VENV)/oldest/constraints.txt
+	$(VENV)/oldest/bin/pip install --quiet --constraint $(VENV)/oldest/constraints.txt --editable '.[data]' \
+	  pytest pytest-xdist hypothesis beartype hatchling
+	$(VENV)/oldest/bin/pytest -n $(JOBS) -p no:cacheprovider
 
 benchmarks: $(VENV)/.installed-dev  ## every benchmark, results under benchmarks/results
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done

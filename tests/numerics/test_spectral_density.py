@@ -3,6 +3,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.integrate
 import torch
 
 from localmin.errors import InputError
@@ -42,7 +43,7 @@ def test_fractions_and_smoothed_density() -> None:
     assert abs(negative.value - float((SPECTRUM < -1e-3).double().mean())) < 0.02
     points = np.linspace(-2.0, 4.0, 601)
     values, errors = found.smoothed(points.tolist(), 0.05)
-    assert np.trapezoid(values, points) == pytest.approx(1.0, abs=1e-6)
+    assert scipy.integrate.trapezoid(values, points) == pytest.approx(1.0, abs=1e-6)
     assert values[int(np.searchsorted(points, 0.25))] < 0.2 * max(values)
     assert max(errors) < 0.5 * max(values)
 

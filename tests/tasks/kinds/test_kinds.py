@@ -132,9 +132,9 @@ def test_regression_scores_are_those_of_scikit_learn() -> None:
     labels = 3 + 2 * torch.randn(50, generator=generator).double()
     predictions = kind.predict(outputs, labels)
     assert kind.score(predictions, labels, "r2", num_classes=1) == pytest.approx(
-        r2_score(labels, predictions)
+        r2_score(labels.numpy(), predictions.numpy())
     )
-    expected = mean_absolute_error(labels, predictions)
+    expected = mean_absolute_error(labels.numpy(), predictions.numpy())
     assert kind.score(predictions, labels, "mae", num_classes=1) == pytest.approx(expected)
     by_hand = ((predictions - labels) / 2).square()
     torch.testing.assert_close(kind.loss(outputs, labels).double(), by_hand, rtol=1e-5, atol=1e-6)

@@ -28,7 +28,7 @@ WHERE = "column 'y' of a.csv"
     [
         ([1], pa.int8(), "number"),
         ([1], pa.uint64(), "number"),
-        ([1.0], pa.float16(), "number"),
+        ([np.float16(1.0)], pa.float16(), "number"),
         ([True], pa.bool_(), "number"),
         ([decimal.Decimal("1.5")], pa.decimal128(5, 2), "number"),
         (["a"], pa.string(), "text"),
