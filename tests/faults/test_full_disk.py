@@ -6,13 +6,20 @@ import errno
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 from localmin.cli import main
+from localmin.errors import RunFolderError
+from localmin.tasks.parcel import write_tensors
+from localmin.tasks.readers import image_tensor
 
 Program = Callable[..., Any]
 SameFiles = Callable[[Path, Path], None]
@@ -162,6 +169,34 @@ def test_the_page_does_not_fit(name: str, program: Program, monkeypatch: pytest.
     assert program(*again).code == 0
     if name == "search":
         assert page.read_bytes() == expected
+
+
+def test_the_folder_of_temporary_files_is_full(disk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(disk.folder))
+    disk.resize(64)
+    with pytest.raises(RunFolderError, match=f"{disk.folder} cannot be written; the disk is full"):
+        write_tensors([torch.zeros(100_000)])  # for workers
+    assert not list(disk.folder.iterdir())
+
+
+def test_a_home_that_is_full_costs_the_cache_alone(
+    program: Program, disk: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(disk.folder))
+    monkeypatch.setattr(image_tensor, "MIN_CACHED_BYTES", 1)
+    disk.resize(16)
+    generator = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(60):
+            pixels = generator.integers(0, 256, (20, 20), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{number}.png")
+    arguments = ("train", "photos", "--epochs", "1", "--batch-size", "16", "--json")
+    full = program(*arguments, "--out", "full").result()
+    assert not [path for path in disk.folder.rglob("*") if path.is_file()]
+    disk.resize(65536)
+    assert program(*arguments, "--out", "roomy").result() == full
+    assert [path for path in disk.folder.rglob("*") if path.is_file()]
 
 
 def test_standard_output_is_full() -> None:
