@@ -4,7 +4,7 @@ Every arm is trained on the same examples, network and random numbers with equal
 its last training (but for the arm that says longer), and scored once on clean test data. *Gap* is
 (arm - uniform) / (oracle - uniform); the oracle draws right labels only. Costs are in trainings, the last
 one included. One JSON file per condition is rewritten after every arm of every seed: a run that was killed
-goes on with what is missing.
+goes on with what is missing. The arms of cleanlab and of imbalanced-learn need the extra ``peers``.
 
     python benchmarks/sampling_side_by_side.py digits --noise 0.4 --seeds 40-45
     python benchmarks/sampling_side_by_side.py cifar10 --noise 0.4 --seeds 40-42 --data train.parquet \
