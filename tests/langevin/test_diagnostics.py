@@ -95,3 +95,8 @@ def test_shapes_are_checked() -> None:
     for function in (split_r_hat, effective_sample_size):
         with pytest.raises(ShapeError, match="chains, draws"):
             function(torch.zeros(5))
+
+
+def test_basins_of_no_points_are_refused() -> None:
+    with pytest.raises(ShapeError, match="not be empty"):
+        basin_labels(torch.zeros(0, 2), lambda x: x, step_size=0.1)

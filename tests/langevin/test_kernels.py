@@ -1,5 +1,6 @@
 """Kernels: contract, exact one-step maps, stationary covariance, order of accuracy, negative controls."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -266,3 +267,21 @@ def test_bad_input() -> None:
         kernel.init(torch.zeros(2, dtype=torch.int64))
     with pytest.raises(InputError, match="no velocity"):
         kernel.step(OverdampedKernel(0.1).init(torch.zeros(2)), torch.zeros(2))
+
+
+def test_schedules_are_checked_at_every_step() -> None:
+    start, gradient, generator = torch.zeros(3), torch.ones(3), torch.Generator()
+    for kernel in (
+        OverdampedKernel(0.1, lambda k: 0.1 - k),
+        NonReversibleKernel(0.1, PairwiseRotation(1.0), lambda k: 0.1 - k),
+        UnderdampedKernel(0.1, 1.0, lambda k: 0.1 - k),
+    ):
+        state, _ = kernel.step(kernel.init(start), gradient, generator)
+        with pytest.raises(InputError, match="temperature must be"):
+            kernel.step(state, gradient, generator)
+    with pytest.raises(InputError, match="step_size must be"):
+        OverdampedKernel(lambda k: math.nan).step(OverdampedKernel(0.1).init(start), gradient)
+    with pytest.raises(InputError, match="step_size must be"):
+        OverdampedKernel("0.1")  # type: ignore[arg-type]
+    with pytest.raises(ShapeError, match="got list"):
+        OverdampedKernel(0.1).init([0.0])  # type: ignore[arg-type]

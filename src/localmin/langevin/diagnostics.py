@@ -202,6 +202,9 @@ def basin_labels(
     Returns:
         Labels 0, 1, ... in order of first appearance, and the end point of each label.
 
+    Raises:
+        ShapeError: If there are no points.
+
     Cost:
         ``num_steps`` batched gradients.
 
@@ -211,6 +214,8 @@ def basin_labels(
         >>> basin_labels(points, DoubleWell().gradient, step_size=0.2)[0]
         tensor([0, 1, 0])
     """
+    if points.dim() != 2 or not points.numel():
+        raise ShapeError(f"points must have shape (chains, d) and not be empty, got {tuple(points.shape)}")
     ends = points.detach().clone()
     for _ in range(num_steps):
         ends -= step_size * gradient(ends)

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from localmin.errors import InputError, ShapeError
+from localmin.langevin.finite import finite_or_nan
 from localmin.langevin.passes import Push, move, push_along_gradient
 from localmin.langevin.skew import PairwiseRotation
 from localmin.langevin.skew_drift import SkewLike, check_skew, push_along_skew_drift, resolve_skew
@@ -251,7 +252,7 @@ class UnderdampedKernel:
 
     def __post_init__(self) -> None:
         _check_settings(self.step_size, self.temperature)
-        if not (math.isfinite(self.friction) and self.friction > 0):
+        if not finite_or_nan(self.friction) > 0:
             raise InputError(f"friction must be a finite number above 0, got {self.friction!r}")
         check_scheme(self.scheme)
 
@@ -287,7 +288,7 @@ class UnderdampedKernel:
         _check_gradient(state, gradient)
         if state.velocity is None:
             raise InputError("this state has no velocity: build it with UnderdampedKernel.init")
-        h, temperature = _at(self.step_size, state.num_steps), _at(self.temperature, state.num_steps)
+        h, temperature = _settings(self, state.num_steps)
         update = underdamped_update(self.scheme, h, self.friction, temperature, state.pending)
         info = KernelInfo(
             position=state.position,
@@ -311,7 +312,7 @@ def _first_order_step(
     generator: torch.Generator | None,
     push: Push = push_along_gradient,
 ) -> tuple[KernelState, KernelInfo]:
-    step, temperature = _at(kernel.step_size, state.num_steps), _at(kernel.temperature, state.num_steps)
+    step, temperature = _settings(kernel, state.num_steps)
     update = first_order_update(step, temperature)
     position = state.position.clone()
     move(update, [position], [], [gradient], generator, push=push)
@@ -319,18 +320,30 @@ def _first_order_step(
     return KernelState(position, None, state.num_steps + 1), info
 
 
+def _settings(
+    kernel: OverdampedKernel | NonReversibleKernel | UnderdampedKernel, num_steps: int
+) -> tuple[float, float]:
+    """Find step size and temperature of the next step."""
+    step = _at(kernel.step_size, num_steps)
+    temperature = _at(kernel.temperature, num_steps)
+    _check_settings(step, temperature)
+    return step, temperature
+
+
 def _at(schedule: Schedule, num_steps: int) -> float:
     return float(schedule(num_steps)) if callable(schedule) else float(schedule)
 
 
 def _check_settings(step_size: Schedule, temperature: Schedule) -> None:
-    if not callable(step_size) and not (math.isfinite(step_size) and step_size > 0):
+    if not callable(step_size) and not finite_or_nan(step_size) > 0:
         raise InputError(f"step_size must be a finite number above 0, got {step_size!r}")
-    if not callable(temperature) and not (math.isfinite(temperature) and temperature >= 0):
+    if not callable(temperature) and not finite_or_nan(temperature) >= 0:
         raise InputError(f"temperature must be a finite number of at least 0, got {temperature!r}")
 
 
 def _checked_start(params: Tensor) -> Tensor:
+    if not isinstance(params, Tensor):
+        raise ShapeError(f"params must be a real floating-point tensor (..., d), got {type(params).__name__}")
     if params.dim() == 0 or not params.is_floating_point():
         raise ShapeError(
             "params must be a real floating-point tensor (..., d),"

@@ -283,11 +283,40 @@ def test_sparse_and_complex_are_refused() -> None:
         ({"scheme": "leapfrog"}, "scheme"),
         ({"initial_velocity": "warm"}, "initial_velocity"),
         ({"largest_curvature": 0.0}, "largest_curvature"),
+        ({"lr": "0.1"}, "lr"),
+        ({"temperature": None}, "temperature"),
+        ({"friction": None}, "friction"),
+        ({"seed": 1.5}, "seed"),
     ],
 )
 def test_bad_numbers(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         UnderdampedLangevin([nn.Parameter(torch.zeros(2))], **{"lr": 0.1, "friction": 1.0, **arguments})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("lr", -0.1), ("lr", math.nan), ("temperature", -0.1), ("friction", -1.0), ("friction", "critical")],
+)
+@pytest.mark.parametrize("temperature", [0.0, 0.1])
+def test_numbers_set_between_steps_are_checked(name: str, value: Any, temperature: float) -> None:
+    x = nn.Parameter(torch.ones(2))
+    optimizer = UnderdampedLangevin([x], lr=0.1, friction=1.0, temperature=temperature)
+    _advance(optimizer, [x], 1)
+    before = x.detach().clone()
+    optimizer.param_groups[0][name] = value
+    with pytest.raises(InputError, match=name):
+        _advance(optimizer, [x], 1)
+    assert torch.equal(x.detach(), before)
+
+
+def test_the_state_of_another_optimiser_is_refused() -> None:
+    x = nn.Parameter(torch.ones(2))
+    optimizer = UnderdampedLangevin([x], lr=0.1, friction=1.0)
+    stored = torch.optim.SGD([x], lr=0.5, momentum=0.9).state_dict()
+    with pytest.raises(InputError, match=r"lack friction, temperature; load a state_dict of Underdamped"):
+        optimizer.load_state_dict(stored)
+    assert optimizer.param_groups[0]["lr"] == 0.1
 
 
 def test_a_schedule_that_turns_negative_is_refused() -> None:

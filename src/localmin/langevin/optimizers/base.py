@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, cast, overload
@@ -12,6 +13,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from localmin.errors import InputError
+from localmin.langevin.finite import finite_or_nan
 from localmin.langevin.optimizers.buckets import Bucket, split_into_buckets
 from localmin.langevin.optimizers.numerical_range import (
     first_non_finite,
@@ -58,7 +60,7 @@ class AbstractLangevinOptimizer(Optimizer):
     ) -> None:
         self._temperature_schedule = temperature if callable(temperature) else None
         start = float(temperature(0)) if callable(temperature) else temperature
-        self._seed = seed
+        self._seed = _checked_seed(seed)
         self._generators: dict[str, torch.Generator] = {}
         self._known_buckets: dict[int, Bucket] = {}
         self._check_finite = check_finite
@@ -94,9 +96,7 @@ class AbstractLangevinOptimizer(Optimizer):
         super().add_param_group(param_group)
         group = self.param_groups[-1]
         try:
-            _check_number("lr", group["lr"])
-            _check_number("weight_decay", group["weight_decay"])
-            _check_number("temperature", group["temperature"])
+            self._check_numbers(group)
             for parameter in group["params"]:
                 if not parameter.is_floating_point():
                     name = self._name(parameter)
@@ -106,6 +106,11 @@ class AbstractLangevinOptimizer(Optimizer):
         except InputError:
             self.param_groups.pop()
             raise
+
+    def _check_numbers(self, group: dict[str, Any]) -> None:
+        """Refuse numbers of a group that are out of range; users may set them between steps."""
+        for name in ("lr", "weight_decay", "temperature"):
+            _check_number(name, group[name])
 
     @overload
     def step(self, closure: None = None) -> None: ...
@@ -124,8 +129,9 @@ class AbstractLangevinOptimizer(Optimizer):
             What the closure returned, or None.
 
         Raises:
-            InputError: If a gradient is not finite or sparse, the step would leave the range of the dtype, or
-                the closure is not usable. Parameters and state are then as before the call.
+            InputError: If a gradient is not finite or sparse, a number of a group is out of range, the step
+                would leave the range of the dtype, or the closure is not usable. Parameters and state are
+                then as before the call.
         """
         loss = self._evaluate(closure)
         plan = [self._gather(index, group) for index, group in enumerate(self.param_groups)]
@@ -168,7 +174,17 @@ class AbstractLangevinOptimizer(Optimizer):
 
         Args:
             state_dict: From `state_dict`. Without the key "langevin" the generators stay as they are.
+
+        Raises:
+            InputError: If it is the state of an optimiser of another kind.
         """
+        for group in state_dict["param_groups"]:
+            missing = [key for key in self.defaults if key not in group]
+            if missing:
+                raise InputError(
+                    f"this is the state of another optimiser: its parameter groups lack {', '.join(missing)};"
+                    f" load a state_dict of {type(self).__name__}"
+                )
         super().load_state_dict({key: value for key, value in state_dict.items() if key != "langevin"})
         self._known_buckets = {}
         self._largest_velocity = None
@@ -215,6 +231,7 @@ class AbstractLangevinOptimizer(Optimizer):
             return closure()
 
     def _gather(self, index: int, group: dict[str, Any]) -> _Gathered:
+        self._check_numbers(group)
         parameters = group["params"]
         gradients = [parameter.grad for parameter in parameters]
         if any(gradient is None or gradient.is_sparse for gradient in gradients):
@@ -362,7 +379,13 @@ class AbstractLangevinOptimizer(Optimizer):
         )
 
 
+def _checked_seed(seed: int) -> int:
+    try:
+        return operator.index(seed)
+    except TypeError as error:
+        raise InputError(f"seed must be an integer, got {seed!r}") from error
+
+
 def _check_number(name: str, value: Any) -> None:
-    number = float(value)
-    if not (math.isfinite(number) and number >= 0):
+    if not finite_or_nan(value) >= 0:
         raise InputError(f"{name} must be a finite number of at least 0, got {value!r}")

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from localmin.errors import InputError
+from localmin.langevin.finite import finite_or_nan
 from localmin.langevin.friction import critical_friction
 from localmin.langevin.optimizers.base import AbstractLangevinOptimizer, Parameters
 from localmin.langevin.optimizers.buckets import Bucket
@@ -102,11 +103,15 @@ class UnderdampedLangevin(AbstractLangevinOptimizer):
             group["critical"] = group["friction"] == "critical"
             if group["critical"]:
                 group["friction"] = self._critical_friction()
-            elif isinstance(group["friction"], str) or not 0 < group["friction"] < math.inf:
-                raise InputError(f'friction is a number above 0 or "critical", got {group["friction"]!r}')
+            _check_friction(group["friction"])
         except InputError:
             self.param_groups.pop()
             raise
+
+    def _check_numbers(self, group: dict[str, Any]) -> None:
+        super()._check_numbers(group)
+        if "critical" in group:  # not yet while the group is being added
+            _check_friction(group["friction"])
 
     def refresh_friction(self, curvature: Curvature = None) -> float:
         """Set the friction of every "critical" group to 2 sqrt(curvature) again.
@@ -180,3 +185,8 @@ class UnderdampedLangevin(AbstractLangevinOptimizer):
     def _scales(self, group: dict[str, Any]) -> tuple[float, float]:
         step = math.sqrt(float(group["lr"]))
         return math.sqrt(-math.expm1(-2 * group["friction"] * step) * group["temperature"]), step
+
+
+def _check_friction(friction: Any) -> None:
+    if not finite_or_nan(friction) > 0:
+        raise InputError(f'friction is a number above 0 or "critical", got {friction!r}')
