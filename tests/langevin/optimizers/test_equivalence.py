@@ -186,28 +186,65 @@ def test_groups_have_their_own_numbers() -> None:
     )
 
 
-@pytest.mark.parametrize("dynamics", ["overdamped", "underdamped"])
-def test_gradients_per_efold_on_real_tensors(dynamics: theory.Dynamics) -> None:
-    """Condition number 100: BAOAB at its best step needs at least nine times fewer gradients per factor e."""
-    curvature = torch.tensor([0.01, 1.0], dtype=F64)
-    x = nn.Parameter(torch.tensor([1.0, 1.0], dtype=F64))
-    optimizer: torch.optim.Optimizer
-    if dynamics == "overdamped":
-        step = theory.best_step_size(curvature.numpy(), "overdamped")
-        optimizer = LangevinDynamics([x], lr=step)
-        expected, count = 50.0, 1500
-    else:
-        step = theory.best_step_size(curvature.numpy(), "baoab", friction=0.2)
-        optimizer = UnderdampedLangevin([x], lr=step**2, friction="critical", curvature=0.01)
-        expected, count = 5.02, 150
+def _gradients_per_efold(
+    make: Callable[[nn.Parameter], torch.optim.Optimizer], curvature: Tensor, count: int
+) -> float:
+    """Measure the slope of log |x| over the second half of the steps."""
+    x = nn.Parameter(torch.ones_like(curvature))
+    optimizer = make(x)
     logs = []
     for _ in range(count):
         x.grad = curvature * x.detach()
         optimizer.step()
         logs.append(float(x.detach().norm().log()))
-    # Critical damping carries a factor linear in time, which the slope over late steps feels slightly.
-    measured = -(count // 2) / (logs[-1] - logs[count // 2 - 1])
-    assert measured == pytest.approx(expected, rel=0.06)
+    return -(count // 2) / (logs[-1] - logs[count // 2 - 1])
+
+
+def _measured_and_computed(
+    scheme: UnderdampedScheme | None, curvature: Tensor, count: int
+) -> tuple[float, float]:
+    spectrum = curvature.reshape(-1).numpy()
+    if scheme is None:
+        step = theory.best_step_size(spectrum, "overdamped")
+        found = _gradients_per_efold(lambda x: LangevinDynamics([x], lr=step), curvature, count)
+        return found, theory.steps_per_efold(spectrum, "overdamped", step)
+    step = theory.best_step_size(spectrum, scheme, friction=0.2)
+    found = _gradients_per_efold(
+        lambda x: UnderdampedLangevin([x], lr=step**2, curvature=0.01, scheme=scheme), curvature, count
+    )
+    return found, theory.steps_per_efold(spectrum, scheme, step, friction=0.2)
+
+
+def test_gradients_per_efold_at_condition_number_100() -> None:
+    """Twelve curvatures from 0.01 to 1: every scheme as computed, BAOAB at least nine times ahead."""
+    curvature = torch.logspace(-2, 0, 12, dtype=F64).reshape(3, 4)
+    overdamped, computed = _measured_and_computed(None, curvature, 800)
+    assert overdamped == pytest.approx(computed, rel=0.02)
+    assert computed == pytest.approx(50, rel=0.01)
+    counts: dict[UnderdampedScheme, int] = {
+        "baoab": 250, "baoa": 250, "obabo": 250, "symplectic_euler": 250,
+        "exponential": 800, "euler_maruyama": 1500,
+    }  # fmt: skip
+    ahead = {}
+    for scheme, count in counts.items():
+        measured, computed = _measured_and_computed(scheme, curvature, count)
+        # Critical damping carries a factor linear in time, which the slope over late steps feels slightly.
+        assert measured == pytest.approx(computed, rel=0.15), scheme
+        ahead[scheme] = overdamped / measured
+    assert min(ahead["baoab"], ahead["baoa"], ahead["obabo"]) >= 9
+    # The steps that these two schemes allow undo the gain.
+    assert max(ahead["exponential"], ahead["euler_maruyama"]) < 1
+
+
+@pytest.mark.parametrize("strength", [0.5, 1.0, 3.0])
+def test_gradients_per_efold_of_the_skew_drift(strength: float) -> None:
+    curvature = torch.tensor([0.01, 1.0], dtype=F64)
+    skew = PairwiseRotation(strength)
+    step = theory.best_step_size(curvature.numpy(), "nonreversible", skew=skew)
+    expected = theory.steps_per_efold(curvature.numpy(), "nonreversible", step, skew=skew)
+    assert expected < 50
+    measured = _gradients_per_efold(lambda x: NonReversibleLangevin([x], lr=step, skew=skew), curvature, 400)
+    assert measured == pytest.approx(expected, rel=0.05)
 
 
 def test_critical_skew_kills_the_mean_in_two_steps() -> None:
