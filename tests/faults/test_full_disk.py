@@ -171,6 +171,17 @@ def test_the_page_does_not_fit(name: str, program: Program, monkeypatch: pytest.
         assert page.read_bytes() == expected
 
 
+def test_what_is_sent_to_a_tracker_does_not_fit(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    program(*JOBS["search"], "--out", "run", "--json").result()
+    full = FullDisk(monkeypatch)
+    full.set_room(0)
+    arguments = ("track", "run", "--to", "jsonl", "--dir", "sent")
+    check_line(program(*arguments), Path("sent"))
+    assert not [path for path in Path("sent").rglob("*") if path.is_file()]
+    full.set_room(None)
+    assert program(*arguments).code == 0
+
+
 def test_the_folder_of_temporary_files_is_full(disk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(disk.folder))
     disk.resize(64)

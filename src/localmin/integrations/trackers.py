@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from localmin.errors import InputError, MissingDependencyError, RunFolderError
 from localmin.sampling.stored import read_summary
+from localmin.tasks.storage import write_text
 
 __all__ = ["TRACKERS", "Measurement", "Tracker", "export_run", "measurements", "mlflow_uri"]
 
@@ -150,8 +151,7 @@ class _JsonLines:
 def _json_lines(directory: Path, project: str, name: str) -> Iterator[Tracker]:
     tracker = _JsonLines(directory / project / f"{name}.jsonl")
     yield tracker
-    tracker.path.parent.mkdir(parents=True, exist_ok=True)
-    tracker.path.write_text("".join(json.dumps(line) + "\n" for line in tracker.lines), encoding="utf-8")
+    write_text(tracker.path, "".join(json.dumps(line, allow_nan=False) + "\n" for line in tracker.lines))
 
 
 class _TensorBoard:

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from localmin.charts import Chart, Figure, HeatMap
 from localmin.errors import InputError
 from localmin.reports.plots.figures import draw_figure
+from localmin.tasks.storage import write_text
 
 __all__ = ["standalone_svg", "write_svg"]
 
@@ -58,7 +59,7 @@ def write_svg(figure: Figure | Markup, path: str | Path) -> Path:
         The path.
     """
     place = Path(path)
-    place.write_text(standalone_svg(figure), encoding="utf-8")
+    write_text(place, standalone_svg(figure))
     return place
 
 
