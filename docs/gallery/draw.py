@@ -49,6 +49,12 @@ SECTIONS: tuple[tuple[str, tuple[Picture, ...]], ...] = (
                 "[What to use when](../comparison.md)",
             ),
             Picture(
+                "rare_classes",
+                "Some classes are rare",
+                "[Tutorial on rare classes](../tutorials/long_tail.md), "
+                "[batches with fixed shares](../howto/sampler_batches.md)",
+            ),
+            Picture(
                 "even_draws",
                 "Drawing by weight, evenly",
                 "[WeightedSampler](../howto/weighted_sampler.md)",
