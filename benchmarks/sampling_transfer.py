@@ -89,7 +89,8 @@ def measure(task: Task, data: str, target: str, seed: int, found: dict[str, Sear
 def summarize(record: RecordedRuns) -> dict[str, Any]:
     """Average accuracies, and what share of the gain of a search on the target is kept."""
     rows: dict[str, Any] = {}
-    for target in {name for arms in record.runs.values() for name in arms}:
+    measured = {name for arms in record.runs.values() for name in arms}
+    for target in (name for name in ("narrow", "usual", "wide") if name in measured):
         runs = [arms[target] for arms in record.runs.values() if target in arms]
         columns = [column for column in runs[0] if column != "seconds"]
         table = {column: mean_and_worst([run[column] for run in runs]) for column in columns}
