@@ -240,6 +240,30 @@ def transfer() -> Iterator[str]:
         yield f"\n{rows[next(iter(rows))]['uniform']['count']} seeds.\n"
 
 
+def following() -> Iterator[str]:
+    """Write what features buy that follow the training."""
+    record = load("sampling_follow")
+    if record is None:
+        return
+    yield "## Features that follow the training\n"
+    yield (
+        "`python benchmarks/sampling_follow.py`. Test accuracy in percent of one training under a policy of "
+        "`quick`: *fixed*, on the features it was found with; *recomputed* by half a training; *following*, "
+        "placed anew after each epoch by what this very training says (`localmin train --follow`).\n"
+    )
+    columns = ("uniform", "fixed", "recomputed", "following", "oracle")
+    yield f"| digits, wrong labels | {' | '.join(columns)} | following - fixed, points |"
+    yield "|---" * (len(columns) + 2) + "|"
+    for condition, row in record["summary"].items():
+        gain = row["following - fixed"]
+        cells = [percent(row[column]["mean"]) for column in columns]
+        cells.append(
+            f"{100 * gain['mean']:+.1f} +- {100 * gain['se']:.1f} (worst {100 * gain['worst']:+.1f})"
+        )
+        yield f"| {condition} | {' | '.join(cells)} |"
+    yield f"\n{len(record['runs'])} seeds.\n"
+
+
 def feature_areas() -> Iterator[str]:
     """Write the table of features."""
     record = load("sampling_feature_auc")
@@ -280,7 +304,7 @@ def page() -> str:
             parts.append(f"![Gap closed against cost, {data}](figures/sampling_cost_{data}.svg)\n")
     for condition in CONDITIONS:
         parts += side_by_side(*condition)
-    parts += [*feature_areas(), *transfer(), *ablations()]
+    parts += [*feature_areas(), *transfer(), *following(), *ablations()]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(parts)).rstrip() + "\n"
 
 
