@@ -32,3 +32,9 @@ def test_single_points_and_short_curves_are_named_where_they_end() -> None:
     )  # fmt: skip
     assert [ends_inside(chart, series) for series in chart.series] == [False, True, True]
     assert str(draw_figure(chart)).count(">short<") == 2
+
+
+def test_a_long_name_goes_above_the_plot() -> None:
+    name = "one large layer changes sign (divided by 100)"
+    drawn = str(draw_figure(Chart("a", "t", "x", "y", (Series(name, (0, 10), (0, 1)),))))
+    assert f'<text class="tick" x="20" y="30" text-anchor="start">{name}</text>' in drawn

@@ -17,6 +17,7 @@ __all__ = ["chart_figure"]
 
 _BOTTOM = 50
 _BAR_SHARE = 0.7
+_WIDEST_NAME = 230.0
 
 
 def chart_figure(chart: Chart) -> Markup:
@@ -38,16 +39,18 @@ class _Drawing:
         self.chart, self.narrow = chart, width < 500
         self.shown = styled_series(chart)
         named = [one for one in self.shown if one.series.name]
-        # Bars stand where their neighbours' labels would be, so their names go into rows above.
-        self.beside = not self.narrow and not any(one.series.kind == "bars" for one in self.shown)
-        self.keys = [] if self.beside else (named if len(named) > 1 or not self.beside else [])
+        # Bars stand where their neighbours' labels would be, so names go into rows above; long ones too.
+        has_bars = any(one.series.kind == "bars" for one in self.shown)
+        widest = max((text_width(one.series.name, size=13) + 10 for one in named), default=0.0)
+        self.beside = not self.narrow and not has_bars and widest <= _WIDEST_NAME
+        self.keys = [] if self.beside else named
         top = 30 + KEY_ROW * len(self.keys)
         height = (300 if self.narrow else 320) + KEY_ROW * len(self.keys)
         self.canvas = Canvas(
             width, height, name=chart.name, title=chart.title, description=chart.note or chart.title
         )
         labels = [one.series.name for one in named if not one.is_inside] if self.beside else []
-        right = width - 12 - min(200.0, max((text_width(name, size=13) + 10 for name in labels), default=0.0))
+        right = width - 12 - max((text_width(name, size=13) + 10 for name in labels), default=0.0)
         base = height - _BOTTOM
         self.y = _y_scale(chart, self.shown, base, top)
         left = 16 + max((text_width(tick_text(tick), size=11.5) for tick in self.y.ticks(5)), default=24.0)
