@@ -26,7 +26,7 @@ class Bomb:
 def test_code_in_a_checkpoint_is_never_run(how: str, name: str, program: Program) -> None:
     content = {"1.weight": torch.zeros(2, 2), "more": Bomb()}
     if how == "pickle":
-        Path(name).write_bytes(pickle.dumps(content))
+        Path(name).write_bytes(pickle.dumps(content, protocol=2))
     else:
         torch.save(content, name, _use_new_zipfile_serialization=how == "torch")
     for command in ("certify", "reduce"):

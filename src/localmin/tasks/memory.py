@@ -12,7 +12,7 @@ __all__ = ["describe_shortage", "is_shortage", "naming_shortage"]
 
 # Torch raises a plain RuntimeError on the CPU, and one with a class of its own on a GPU.
 _SIGNS = ("you tried to allocate", "out of memory", "can't allocate memory")
-_AMOUNT = re.compile(r"allocate ([0-9.]+ ?[A-Za-z]+)")
+_AMOUNT = re.compile(r"allocate ([0-9.]+) ?([A-Za-z]+)")
 
 
 def is_shortage(error: BaseException) -> bool:
@@ -45,9 +45,17 @@ def describe_shortage(error: BaseException) -> str:
     Example:
         >>> describe_shortage(RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has ..."))
         'memory ran out when 20.00 GiB more were asked for'
+        >>> describe_shortage(RuntimeError("you tried to allocate 1600000000 bytes. Error code 12"))
+        'memory ran out when 1526 MiB more were asked for'
     """
     found = _AMOUNT.search(str(error))
-    return "memory ran out" + (f" when {found[1]} more were asked for" if found else "")
+    if found is None:
+        return "memory ran out"
+    amount, unit = found[1], found[2]
+    # Torch counts bytes on the CPU; nobody reads thirteen digits.
+    if unit == "bytes":
+        amount, unit = f"{float(amount) / 2**20:.0f}", "MiB"
+    return f"memory ran out when {amount} {unit} more were asked for"
 
 
 @contextmanager
