@@ -19,6 +19,9 @@ Program = Callable[..., Any]
 
 # A network that asks for more memory than any machine has, once so many of it have been made.
 NETWORK = """
+import os
+import signal
+import sys
 from pathlib import Path
 import torch
 from torch import nn
@@ -31,6 +34,8 @@ class Network(nn.Sequential):
             made.write_text(made.read_text() + ".")
 
     def forward(self, inputs):
+        if Path("killed").exists() and any("execution.worker" in word for word in sys.orig_argv):
+            os.kill(os.getpid(), signal.SIGKILL)  # as the system does when memory runs out
         made = Path("made")
         if made.exists() and len(made.read_text()) > int(Path("enough").read_text()):
             torch.empty(2**48)
@@ -133,6 +138,20 @@ def test_a_trial_that_does_not_fit_into_a_worker(
     assert "memory ran out when" in line
     network(None)
     assert program(*_SEARCH, "--workers", "1", "--out", "broken", "--json").result() == expected
+    check_same_files(Path("whole"), Path("broken"))
+
+
+@pytest.mark.slow
+def test_workers_that_the_system_kills(
+    program: Program, network: Callable[[int | None], None], check_same_files: Callable[[Path, Path], None]
+) -> None:
+    expected = program(*_SEARCH, "--out", "whole", "--json").result()
+    Path("killed").touch()
+    line = program(*_SEARCH, "--workers", "2", "--out", "broken").complaint()
+    assert "was killed (3 times): if memory ran out, use fewer --workers or a smaller --batch-size" in line
+    assert "when the command is repeated" in line
+    Path("killed").unlink()
+    assert program(*_SEARCH, "--workers", "2", "--out", "broken", "--json").result() == expected
     check_same_files(Path("whole"), Path("broken"))
 
 
