@@ -1,4 +1,4 @@
-"""Two layers at zero: the loss on the plane of the witness."""
+"""The loss around a saddle between two wells, on the plane of the witness."""
 
 import torch
 

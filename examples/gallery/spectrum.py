@@ -24,7 +24,7 @@ def draw(*, quick: bool = False) -> tuple[Figure, str]:
     density = HessianOperator(settled.objective).spectral_density(num_steps=40 if quick else 80, num_starts=2)
     found = settled.certificate
     return spectrum_chart(density, found), (
-        f"{density.size} eigenvalues: most lie near the weight decay, a few directions are steep. Verdict: "
+        f"{density.size} eigenvalues: most lie near zero, a few directions are steep. Verdict: "
         f"{found.verdict}; the smallest curvature that was found is {found.curvature:.2g}."
     )
 
