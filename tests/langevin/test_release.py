@@ -236,6 +236,8 @@ def test_dynamics_are_compared_from_the_same_minima() -> None:
     assert ReleaseStudy.from_dict(json.loads(json.dumps(study.to_dict()))) == study
     figures = study.figures()
     assert [len(figure.series) for figure in figures] == [2, 2]
+    assert figures[0].series[0].x[:2] == (0, 60)
+    assert figures[0].series[0].y[0] == rows["overdamped", 1e-4]["loss_at_start"]
     assert Chart.from_dict(figures[0].to_dict()) == figures[0]
     with pytest.raises(InputError, match="at least one"):
         compare_releases(

@@ -251,7 +251,7 @@ def move(
         velocities: v, changed in place; empty for first-order dynamics.
         gradients: g at the positions before the step.
         generator: On the tensors' device; needed if the update has noise.
-        push: What "push" does; a skew drift puts its own here.
+        push: What "push" does; a skew drift, whose update begins with it, puts its own here.
         room: For these tensors, from an earlier step; None makes one.
 
     Raises:
@@ -269,7 +269,7 @@ def move(
         raise InputError("a step at temperature above 0 needs a torch.Generator")
     if room is None:
         room = NoiseRoom(positions, len(scales))
-    if push is not push_along_gradient and update.operations[0].name == "push":
+    if push is not push_along_gradient:  # it acts on whole tensors
         push(positions, gradients, update.operations[0].coefficient)
         update, gradients = update._replace(operations=update.operations[1:]), []
     if not all(one.is_cpu and one.is_contiguous() for one in (*positions, *velocities, *gradients)):

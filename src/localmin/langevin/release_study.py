@@ -118,15 +118,14 @@ class ReleaseStudy:
         names = [*dict.fromkeys(one.dynamics for one in self.releases if one.temperature == temperature)]
         for index, name in enumerate(names):
             results = self._results(name, temperature)
-            columns = [
-                [check.loss for check in checks] for checks in zip(*(r.checks for r in results), strict=True)
-            ]
+            paths = [[one.loss_at_start, *(check.loss for check in one.checks)] for one in results]
+            columns = [*zip(*paths, strict=True)]
             means = [statistics.mean(column) for column in columns]
             errors = [_standard_error(column) for column in columns]
             series.append(
                 Series(
                     name,
-                    [check.step for check in results[0].checks],
+                    [0, *(check.step for check in results[0].checks)],
                     means,
                     emphasis="accent" if index == 1 else "plain",
                     low=[mean - error for mean, error in zip(means, errors, strict=True)],
