@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from localmin.charts import Chart, Series
 from localmin.errors import InputError
-from localmin.reduction import Reduction, approximate_reduction, plan_reduction, reduce
+from localmin.reduction import (
+    ApproximateReduction,
+    Reduction,
+    ReductionPlan,
+    approximate_reduction,
+    plan_reduction,
+    reduce,
+)
 from localmin.tasks.prediction import evaluation_mode, predict, score_parts
 from localmin.tasks.task import Task
 from localmin.tasks.trained import TrainedModel
@@ -152,34 +159,8 @@ def shrink(
             str(error), (), count, None, "", (), None, None,
             before["validation"], before["test"], None, None, None,
         )  # fmt: skip
-    exact, note = (
-        None,
-        (
-            f"exact reduction is promised for fewer training points than neurons only; here there are "
-            f"{plan.num_points} points"
-        ),
-    )
-    if any(layer.can_shrink for layer in plan.layers):
-        say("exact reduction")
-        exact = reduce(model, inputs)
-        note = "every output on the training points stays the same, and the norm does not grow"
-    hidden = [layer.width for layer in plan.layers]
-    rungs, narrowed = [], []
-    for share in SHARES:
-        widths = [max(1, round(share * width)) for width in hidden]
-        say(f"widths {', '.join(map(str, widths))}")
-        narrow = approximate_reduction(model, inputs, widths)
-        narrowed.append(narrow)
-        rungs.append(
-            Rung(
-                share,
-                tuple(narrow.widths_after),
-                _num_parameters(narrow.network),
-                narrow.output_error_relative,
-                score_parts(narrow.network, task, parts=("validation",))["validation"],
-                _agreement(model, narrow.network, task),
-            )
-        )
+    exact, note = _exactly(model, inputs, plan, say)
+    rungs, narrowed = _ladder(model, inputs, [layer.width for layer in plan.layers], task, say)
     # A lucky narrow one below a bad wider one is not trusted.
     last = (
         next((i for i, rung in enumerate(rungs) if not rung.is_close(before["validation"])), len(rungs)) - 1
@@ -200,6 +181,43 @@ def shrink(
         comparison=None if network is None else _compare(model, network),
         chart=_chart(rungs, count, before["validation"], task.metric),
     )
+
+
+def _exactly(
+    model: nn.Module, inputs: Tensor, plan: ReductionPlan, say: Callable[[str], None]
+) -> tuple[Reduction[Any] | None, str]:
+    """Reduce exactly where theory promises something, and say in words what that means."""
+    if not any(layer.can_shrink for layer in plan.layers):
+        return None, (
+            "exact reduction is promised for fewer training points than neurons only; here there are "
+            f"{plan.num_points} points"
+        )
+    say("exact reduction")
+    reduction = reduce(model, inputs)
+    return reduction, "every output on the training points stays the same, and the norm does not grow"
+
+
+def _ladder(
+    model: nn.Module, inputs: Tensor, hidden: Sequence[int], task: Task, say: Callable[[str], None]
+) -> tuple[list[Rung], list[ApproximateReduction[Any]]]:
+    """Try narrower networks, widest first."""
+    rungs, narrowed = [], []
+    for share in SHARES:
+        widths = [max(1, round(share * width)) for width in hidden]
+        say(f"widths {', '.join(map(str, widths))}")
+        narrow = approximate_reduction(model, inputs, widths)
+        narrowed.append(narrow)
+        rungs.append(
+            Rung(
+                share,
+                tuple(narrow.widths_after),
+                _num_parameters(narrow.network),
+                narrow.output_error_relative,
+                score_parts(narrow.network, task, parts=("validation",))["validation"],
+                _agreement(model, narrow.network, task),
+            )
+        )
+    return rungs, narrowed
 
 
 def _agreement(model: nn.Module, other: nn.Module, task: Task) -> float | None:
