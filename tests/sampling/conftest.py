@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from localmin.sampling.context import SearchContext, has_convolutions, wanted_class_mix
+from localmin.sampling.context import SearchContext, shares_weights, wanted_class_mix
 from localmin.sampling.execution import InProcess, Stages
 from localmin.sampling.feature_table import FeatureTable, table_from_sums
 from localmin.sampling.progress import EpochMeter, Silent
@@ -89,7 +89,7 @@ def context_of(task: Task, *, seed: int = 0, settings: SearchSettings | None = N
         meter=meter,
         class_prior=mix is not None,
         score_weights=ScoreWeights.for_task(task, mix),
-        convolutional=has_convolutions(task),
+        shares_weights=shares_weights(task),
     )
 
 

@@ -2,15 +2,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
 from localmin.errors import DataError, InputError
-from localmin.sampling.context import SearchContext, check_task, has_convolutions, wanted_class_mix
+from localmin.sampling.context import SearchContext, check_task, shares_weights, wanted_class_mix
 from localmin.sampling.settings import PRESETS, SearchSettings
 from localmin.tasks import Task
+from localmin.tasks.request import TaskRequest
 
 MakeTask = Callable[..., Task]
 MakeContext = Callable[..., SearchContext]
@@ -70,6 +72,12 @@ def test_the_class_mix_is_asked_for_where_the_parts_differ(make_task: MakeTask) 
 
 def test_convolutions_are_found_wherever_they_are(make_task: MakeTask) -> None:
     task = make_task()
-    assert not has_convolutions(task)
+    assert not shares_weights(task)
     nested = nn.Sequential(nn.Identity(), nn.Sequential(nn.Unflatten(1, (1, 8)), nn.Conv1d(1, 4, 8)))
-    assert has_convolutions(replace(task, model=lambda: nested))
+    assert shares_weights(replace(task, model=lambda: nested))
+
+
+def test_language_models_share_weights_over_the_sequence(tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("To be, or not to be, that is the question. " * 400)
+    assert shares_weights(TaskRequest(str(text)).open()(0))

@@ -18,7 +18,7 @@ from localmin.tasks.run_folder import RunFolder
 from localmin.tasks.task import Task
 from localmin.tasks.training import mix_seed
 
-__all__ = ["SearchContext", "has_convolutions", "wanted_class_mix"]
+__all__ = ["SearchContext", "shares_weights", "wanted_class_mix"]
 
 _MIN_VALIDATION = 20
 _MIN_VALIDATION_WARM_START = 100
@@ -38,7 +38,7 @@ class SearchContext:
         meter: Hears of epochs done.
         class_prior: Whether one of the ten numbers is the exponent of a class prior.
         score_weights: Items' weights in the score.
-        convolutional: Whether the task's network has convolutions.
+        shares_weights: Whether the network uses the same weights at many places, see `shares_weights`.
         has_opinion: Whether features are averaged with a second opinion.
     """
 
@@ -50,7 +50,7 @@ class SearchContext:
     meter: EpochMeter
     class_prior: bool
     score_weights: ScoreWeights
-    convolutional: bool
+    shares_weights: bool
     has_opinion: bool = False
 
     def stream(self, *parts: int) -> int:
@@ -107,8 +107,20 @@ def check_task(task: Task, settings: SearchSettings) -> None:
     get_form(settings.form_for(task.num_classes)).check_classes(task.num_classes)
 
 
-def has_convolutions(task: Task) -> bool:
-    """Tell whether the task's network has convolutions, which memorise wrong labels more slowly."""
+def shares_weights(task: Task) -> bool:
+    """Tell whether the network uses the same weights at many places, so that it memorises slowly.
+
+    Convolutions do over an image, language models over a sequence. Such a network learns too little from a
+    quarter of the examples to be judged by it.
+
+    Args:
+        task: Its network is built to look at it.
+
+    Returns:
+        Whether it does.
+    """
+    if task.kind.name == "language-model":
+        return True
     model = task.build_model(0)
     return any(isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d) for module in model.modules())
 

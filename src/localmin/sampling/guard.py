@@ -26,9 +26,9 @@ _ARMS = ("candidate", "uniform")
 def guard_kind(context: SearchContext) -> str:
     """Decide which guard is run.
 
-    Networks with convolutions memorise slowly: a network on half of the data cannot tell hard from wrong,
-    so they are compared on four fifths. With the quick preset other networks rely on the safe rule, which
-    costs nothing.
+    Networks with convolutions and language models memorise slowly: a network on half of the data cannot tell
+    hard from wrong, so they are compared on four fifths. With the quick preset other networks rely on the
+    safe rule, which costs nothing.
 
     Args:
         context: Of the search.
@@ -39,7 +39,7 @@ def guard_kind(context: SearchContext) -> str:
     settings = context.settings
     if settings.guard != "auto":
         return settings.guard
-    if context.convolutional:
+    if context.shares_weights:
         return "four-fifths"
     return "none" if settings.safe_rule else "halves"
 

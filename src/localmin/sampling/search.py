@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from localmin.errors import DataError, InputError
-from localmin.sampling.context import SearchContext, check_task, has_convolutions, wanted_class_mix
+from localmin.sampling.context import SearchContext, check_task, shares_weights, wanted_class_mix
 from localmin.sampling.drop_report import make_drop_report
 from localmin.sampling.evidence import Evidence, gather_evidence
 from localmin.sampling.execution import Database, InProcess, ProcessPool, SharedStages, Stages, TrialExecutor
@@ -232,7 +232,7 @@ def _context(
         meter=EpochMeter(progress, len(task.train)),
         class_prior=prior,
         score_weights=ScoreWeights.for_task(task, mix),
-        convolutional=has_convolutions(task),
+        shares_weights=shares_weights(task),
         has_opinion=settings.second_opinion == "auto" and applies_to(task),
     )
 
@@ -241,7 +241,7 @@ def _fold_share(context: SearchContext) -> float:
     share = context.settings.fold_share
     if share is not None:
         return share
-    return 0.5 if context.convolutional else 0.25
+    return 0.5 if context.shares_weights else 0.25
 
 
 class _Search:

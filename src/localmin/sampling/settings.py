@@ -49,7 +49,7 @@ class SearchSettings:
             where the examples are images, see `localmin.sampling.second_opinion`; ``"none"`` does not.
         opinion_feature_share: Length of the feature run where there is a second opinion.
         fold_share: Share of the examples a trial network is trained on; None chooses a quarter, or a
-            half for convolutional networks.
+            half for convolutional networks and language models.
         num_folds: Networks of a trial.
         trial_share: Length of a trial, in passes over its fold relative to the epochs of a training.
         cuts: Quantile cuts of the initial design; the first is uniform.
