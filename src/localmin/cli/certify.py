@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ import typer
 
 from localmin.cli import exit_codes, options
 from localmin.cli.option_groups import expand_groups
+from localmin.cli.printing import print_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -121,7 +121,7 @@ def certify(
     if figures:
         _save_figures(folder, objective, certificate, settled, seed)
     if as_json:
-        print(json.dumps(_plain(certificate, settled), allow_nan=False))
+        print_json(_plain(certificate, settled))
     else:
         _tell(certificate, settled, folder)
     return 0 if certificate.verdict in _YES else exit_codes.NO

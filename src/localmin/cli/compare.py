@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,7 @@ import typer
 
 from localmin.cli import exit_codes, options
 from localmin.cli.option_groups import expand_groups
+from localmin.cli.printing import print_json
 
 __all__ = ["compare"]
 
@@ -75,7 +75,7 @@ def compare(
     if out is not None:
         page = write_comparison(out, result, names=(str(a), str(b)), command=typed_command())
     if as_json:
-        print(json.dumps(result.to_dict(), allow_nan=False))
+        print_json(result.to_dict())
     else:
         render_comparison(result, names=(str(a), str(b)))
         if page is not None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from localmin.cli import exit_codes, options
 from localmin.cli.option_groups import expand_groups
+from localmin.cli.printing import print_json
 from localmin.errors import InputError
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def reduce(
     result.save(folder)
     before, after = result.num_neurons
     if as_json:
-        print(json.dumps(_printable({"command": "reduce", "folder": str(folder), **result.to_dict()})))
+        print_json({"command": "reduce", "folder": str(folder), **result.to_dict()})
     else:
         _print_table(result)
         print(f"network: {folder / 'network.safetensors'}")
@@ -102,13 +102,6 @@ def _parse_widths(text: str) -> list[int]:
         return [int(part) for part in text.split(",")]
     except ValueError:
         raise InputError(f"--widths expects numbers such as 60,40, got {text!r}") from None
-
-
-def _printable(content: dict[str, Any]) -> dict[str, Any]:
-    from localmin.tasks.storage import finite
-
-    plain: dict[str, Any] = finite(content)
-    return plain
 
 
 def _say_plan(console: Console, plan: ReductionPlan) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from localmin.cli import options
+from localmin.cli.printing import print_json
 
 __all__ = ["report"]
 
@@ -32,7 +32,10 @@ def report(
     from localmin.reports import write_report
 
     page = write_report(run)
-    print(json.dumps({"report": str(page)}) if as_json else f"report: {page}")
+    if as_json:
+        print_json({"report": str(page)})
+    else:
+        print(f"report: {page}")
 
 
 def _explain(run: Path, index: int, *, as_json: bool) -> None:
@@ -40,4 +43,7 @@ def _explain(run: Path, index: int, *, as_json: bool) -> None:
     from localmin.sampling.explanation import explain
 
     found = explain(run, index)
-    print(json.dumps(found.to_dict(), allow_nan=False) if as_json else "\n".join(explanation_lines(found)))
+    if as_json:
+        print_json(found.to_dict())
+    else:
+        print("\n".join(explanation_lines(found)))

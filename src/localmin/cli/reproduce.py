@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from localmin.cli import exit_codes, options
+from localmin.cli.printing import print_json
 
 __all__ = ["reproduce"]
 
@@ -41,7 +41,7 @@ def reproduce(
                 {"claim": claim.name, "paper": PAPERS[paper], "statement": claim.statement}
                 for paper, claim in known
             ]
-            print(json.dumps(rows))
+            print_json(rows)
         else:
             for _, claim in known:
                 print(f"{claim.name:28} {claim.statement}")
@@ -60,7 +60,7 @@ def reproduce(
 
     page = write_claims_page(folder, result, command=typed_command())
     if as_json:
-        print(json.dumps(result.to_dict(), allow_nan=False))
+        print_json(result.to_dict())
     else:
         render_claims(result, Console())
         print(f"report: {page}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
@@ -11,6 +10,7 @@ from localmin.cli import options
 from localmin.cli.execution import ExecutionOptions, open_executor
 from localmin.cli.optimizers import DynamicsOptions, optimizer_for
 from localmin.cli.option_groups import expand_groups
+from localmin.cli.printing import print_json
 
 __all__ = ["run"]
 
@@ -77,7 +77,7 @@ def run(
                 progress=TerminalProgress(console, data),
             )
     if as_json:
-        print(json.dumps(found.to_dict(), allow_nan=False))
+        print_json(found.to_dict())
         return
     from rich.console import Console
 

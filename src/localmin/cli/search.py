@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 from localmin.cli import options
 from localmin.cli.execution import ExecutionOptions, open_executor
 from localmin.cli.option_groups import expand_groups
+from localmin.cli.printing import print_json
 
 __all__ = ["search"]
 
@@ -59,7 +58,7 @@ def search(
                 progress=TerminalProgress(console, data),
             )
     if as_json:
-        print(json.dumps(summary, allow_nan=False))
+        print_json(summary)
         return
     from rich.console import Console
 

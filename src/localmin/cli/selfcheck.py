@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
-
 from localmin.cli import exit_codes, options
+from localmin.cli.printing import print_json
 
 __all__ = ["selfcheck"]
 
@@ -23,7 +22,7 @@ def selfcheck(
     use_threads(threads)
     result = check(choose_device(device))
     if as_json:
-        print(json.dumps(result.to_dict(), default=str))
+        print_json(result.to_dict())
     else:
         from rich.console import Console
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from localmin.cli import options
+from localmin.cli.printing import print_json
 
 __all__ = ["track"]
 
@@ -31,6 +31,6 @@ def track(
 
     count = export_run(run, to, directory=directory, project=project)
     if as_json:
-        print(json.dumps({"tracker": to, "directory": str(directory), "num_measurements": count}))
+        print_json({"tracker": to, "directory": str(directory), "num_measurements": count})
     else:
         print(f"{count} measurements sent to {to} in {directory}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +10,7 @@ import typer
 from localmin.cli import options
 from localmin.cli.optimizers import DynamicsOptions, optimizer_for
 from localmin.cli.option_groups import expand_groups
+from localmin.cli.printing import print_json
 
 __all__ = ["train"]
 
@@ -80,7 +80,7 @@ def train(
         write_request(out, request, seed)
         write_training(out, task, result)
     if as_json:
-        print(json.dumps(result.to_dict(), allow_nan=False))
+        print_json(result.to_dict())
         return
     drawn = "uniformly" if result.weights is None else "by the policy"
     print(f"{task.name}, {task.model_name}, drawn {drawn}: test {task.metric} {result.scores['test']:.4f}")
