@@ -32,7 +32,7 @@ CONDITIONS = (
     ("digits_clean_tail20", "Digits, long tail 1:20", "digits --noise 0 --imbalance 20 --seeds 40-45"),
     ("digits_clean", "Digits, right labels", "digits --noise 0 --seeds 40-45"),
     ("cifar10_symmetric40", "CIFAR-10, 40 % wrong labels", f"cifar10 --noise 0.4 --seeds 40-42 {CIFAR}"),
-    ("cifar10_clean", "CIFAR-10, right labels", f"cifar10 --noise 0 --seeds 40 {CIFAR}"),
+    ("cifar10_clean", "CIFAR-10, right labels", f"cifar10 --noise 0 --seeds 40-42 {CIFAR}"),
 )
 
 INTRODUCTION = Path(__file__).with_name("sampling_comparison_introduction.md")
