@@ -1,7 +1,7 @@
 """The gallery: every script draws, in a small size, and the page is what the list of pictures says."""
 
-import importlib.util
 import re
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from xml.etree import ElementTree
@@ -14,13 +14,8 @@ LARGEST = 150_000
 
 
 @pytest.fixture(scope="module")
-def gallery() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("gallery", ROOT / "docs" / "gallery" / "draw.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def gallery(load_script: Callable[[str], ModuleType]) -> ModuleType:
+    return load_script("docs/gallery/draw.py")
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

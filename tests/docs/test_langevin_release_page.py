@@ -1,26 +1,17 @@
 """The page about released classifiers is what its records say, and the records are complete."""
 
-import importlib.util
 import xml.etree.ElementTree as ElementTree
-from pathlib import Path
+from collections.abc import Callable
 from types import ModuleType
 
 import pytest
 
 from localmin.langevin import ReleaseStudy
 
-ROOT = Path(__file__).parents[2]
-
 
 @pytest.fixture(scope="module")
-def script() -> ModuleType:
-    path = ROOT / "benchmarks" / "langevin_release_page.py"
-    spec = importlib.util.spec_from_file_location("langevin_release_page", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def script(load_script: Callable[[str], ModuleType]) -> ModuleType:
+    return load_script("benchmarks/langevin_release_page.py")
 
 
 def test_the_page_is_written_from_the_records(script: ModuleType) -> None:

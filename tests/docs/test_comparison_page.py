@@ -1,23 +1,14 @@
 """The page that compares is what the recorded measurements say."""
 
-import importlib.util
-from pathlib import Path
+from collections.abc import Callable
 from types import ModuleType
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
 
-
-@pytest.fixture
-def script() -> ModuleType:
-    path = ROOT / "benchmarks" / "sampling_comparison_page.py"
-    spec = importlib.util.spec_from_file_location("sampling_comparison_page", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture(scope="module")
+def script(load_script: Callable[[str], ModuleType]) -> ModuleType:
+    return load_script("benchmarks/sampling_comparison_page.py")
 
 
 def test_the_page_is_up_to_date(script: ModuleType) -> None:
