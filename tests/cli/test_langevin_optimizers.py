@@ -100,6 +100,14 @@ def test_what_the_dynamics_need_is_asked_for() -> None:
             choose_optimizer(options, Recipe(), lr=None, seed=3, num_steps=100)
 
 
+def test_the_dynamics_are_said_in_words() -> None:
+    options = _options("underdamped", friction="critical", curvature=0.25, cooling="cyclical")
+    factory = choose_optimizer(options, Recipe(), lr=0.04, seed=3, num_steps=100)
+    assert str(factory) == (
+        "underdamped Langevin dynamics (lr 0.04, temperature 0.5, cyclical cooling, friction 1, scheme baoab)"
+    )
+
+
 def test_the_command_trains(capsys: pytest.CaptureFixture[str]) -> None:
     command = "train digits --limit 200 --epochs 1 --optimizer underdamped --lr 0.05 --friction critical"
     command += " --curvature 0.02 --temperature 1e-5 --cooling exponential"

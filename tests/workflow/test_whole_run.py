@@ -37,6 +37,9 @@ def test_one_command_answers_everything_and_goes_on_where_it_was(
     assert "of the hidden neurons are enough" in told or "No narrower network" in told
     page = (folder / "report.html").read_text()
     assert "Where training ended" in page
+    dynamics = "overdamped Langevin dynamics (lr 0.05, temperature 0)"
+    assert f"trained once more, by {dynamics}: test accuracy" in told
+    assert f'data-key="dynamics.described">{dynamics}<' in page
     assert "How small it gets" in page
     ending = json.loads((folder / "ending.json").read_text())
     assert f'data-key="ending.trained.value">{ending["trained"]["value"]:.3g}<' in page

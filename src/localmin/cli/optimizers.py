@@ -25,6 +25,7 @@ __all__ = ["COOLINGS", "OPTIMIZER_NAMES", "DynamicsOptions", "choose_optimizer",
 _PLAIN = ("sgd", "adam", "adamw")
 _ADAPTIVE = ("adam", "adamw")
 _LANGEVIN = ("langevin", "underdamped", "non-reversible")
+_WORDS = {"langevin": "overdamped", "underdamped": "underdamped", "non-reversible": "non-reversible"}
 OPTIMIZER_NAMES = (*_PLAIN, *_LANGEVIN)
 COOLINGS = ("constant", "exponential", "logarithmic", "cyclical")
 _SKEW_STRENGTH = 1.0
@@ -166,6 +167,17 @@ class LangevinFactory:
             return langevin.UnderdampedLangevin(parameters, self.lr, **self.options, **common)
         skew = langevin.PairwiseRotation(self.options["strength"])
         return langevin.NonReversibleLangevin(parameters, self.lr, skew=skew, **common)
+
+    def __str__(self) -> str:
+        """Say in words what it is."""
+        parts = [f"lr {self.lr:g}", f"temperature {self.temperature:g}"]
+        if self.cooling != "constant":
+            parts.append(f"{self.cooling} cooling")
+        parts += [
+            f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
+            for name, value in self.options.items()
+        ]
+        return f"{_WORDS[self.name]} Langevin dynamics ({', '.join(parts)})"
 
     def check(self) -> None:
         """Build one for a single number, so that a bad option is an `InputError` before any training."""

@@ -7,7 +7,8 @@ from typing import Any
 
 from rich.console import Console
 
-from localmin.reports.quantities import Quantity, Result, Sentence
+from localmin.reports.quantities import Quantity, Result, Sentence, percent, significant
+from localmin.tasks.metrics import describe_metric
 
 __all__ = ["ending_sentences", "render_afterwards", "shrinking_sentences", "verdict_sentence"]
 
@@ -25,7 +26,8 @@ def ending_sentences(result: Result) -> list[Sentence]:
     """Say what kind of point training ended at, and what lies below it.
 
     Args:
-        result: Read access with the content of ``ending.json`` under ``ending``.
+        result: Read access with the content of ``ending.json`` under ``ending``, and of ``dynamics.json``
+            under ``dynamics``, None without another training.
 
     Returns:
         Sentences in order.
@@ -35,14 +37,17 @@ def ending_sentences(result: Result) -> list[Sentence]:
         " (drawing weights and weight decay included, over ", result.count("ending.num_examples"),
         " training examples). ",
     ))  # fmt: skip
-    sentences = [lead + verdict_sentence(result, "ending.trained")]
+    sentences = [] if result["dynamics"] is None else [_dynamics_sentence(result)]
+    sentences.append(lead + verdict_sentence(result, "ending.trained"))
     moved = result["ending.distance_relative"]
     if moved > 0:
         descents = result.count("ending.num_descents")
         many = "descent" if descents.value == 1 else "descents"
         escapes = result.count("ending.num_escapes")
         words: tuple[str | Quantity, ...] = (
-            (" and ", escapes, " escapes from saddles") if escapes.value else ()
+            (" and ", escapes, f" {'escape' if escapes.value == 1 else 'escapes'} from saddles")
+            if escapes.value
+            else ()
         )
         below = Sentence((
             "From there ", descents, f" full-batch {many}", *words, " lead to a loss of ",
@@ -54,6 +59,20 @@ def ending_sentences(result: Result) -> list[Sentence]:
         sentences.append(Sentence((_UNBOUNDED,)))
     sentences.append(Sentence((_NOT_SHOWN,)))
     return sentences
+
+
+def _dynamics_sentence(result: Result) -> Sentence:
+    metric = describe_metric(result["dynamics.metric"])
+    after, before = (
+        Quantity(key, value, percent(value) if metric.is_share else significant(value))
+        for key in ("dynamics.scores.test", "dynamics.test_by_search")
+        for value in (result[key],)
+    )
+    return Sentence((
+        "The network was trained once more, by ", result.text("dynamics.described"),
+        f": {metric.words} ", after, ", where the search's own training reached ", before,
+        ". What follows is about this network.",
+    ))  # fmt: skip
 
 
 def verdict_sentence(result: Result, key: str) -> Sentence:
@@ -142,7 +161,7 @@ def render_afterwards(content: Mapping[str, Any], console: Console) -> None:
     """Print where training ended and how small the network gets.
 
     Args:
-        content: With ``ending`` and ``shrinking``.
+        content: With ``dynamics``, ``ending`` and ``shrinking``.
         console: Where to; plain text where that is not a terminal.
     """
     result = Result(content)

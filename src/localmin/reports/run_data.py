@@ -24,7 +24,8 @@ from localmin.tasks.storage import read_tensors
 
 __all__ = ["RunData", "load_run"]
 
-_AFTERWARDS = ("ending", "shrinking")
+# File in the folder: the kind of its schema.
+_AFTERWARDS = {"dynamics": "training", "ending": "ending", "shrinking": "shrinking"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +40,7 @@ class RunData:
         candidate_weights: Drawing weights of what the search picked, shape ``(n,)``.
         thumbnails: Images of the first dropped examples, uint8 ``(k, channels, height, width)``.
         has_csv: Whether ``dropped.csv`` lies beside the page.
-        afterwards: ``ending.json`` under the key ``ending`` and ``shrinking.json`` under ``shrinking``; None
+        afterwards: ``dynamics.json``, ``ending.json``, ``shrinking.json``, each under its name; None
             where the run has none.
     """
 
@@ -136,7 +137,9 @@ def load_run(folder: Path) -> RunData:
             candidate_weights=arrays["candidate_weights"],
             thumbnails=arrays.get("thumbnails"),
             has_csv=(folder / "dropped.csv").exists(),
-            afterwards=Result({kind: _read_if_there(folder, kind) for kind in _AFTERWARDS}),
+            afterwards=Result(
+                {name: _read_if_there(folder / f"{name}.json", kind) for name, kind in _AFTERWARDS.items()}
+            ),
         )
     except (KeyError, IndexError, TypeError) as error:
         raise RunFolderError(
@@ -144,8 +147,7 @@ def load_run(folder: Path) -> RunData:
         ) from None
 
 
-def _read_if_there(folder: Path, kind: str) -> Any:
-    path = folder / f"{kind}.json"
+def _read_if_there(path: Path, kind: str) -> Any:
     return read_versioned(path, kind) if path.exists() else None
 
 

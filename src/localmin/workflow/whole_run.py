@@ -38,7 +38,7 @@ class WholeRun:
 
     Args:
         search: Summary of the search, as in ``result.json``.
-        dynamics: The training under another optimiser, if one was asked for.
+        dynamics: The training under another optimiser, if one was asked for, as in ``dynamics.json``.
         ending: Where training ended, as in ``ending.json``.
         shrinking: How small the network gets, as in ``shrinking.json``.
     """
@@ -147,8 +147,14 @@ def _train_again(
             f"the training by the other optimiser diverged in epoch {len(trained.losses)} of "
             f"{result.task.epochs}; lower --lr or --temperature"
         )
-    described = optimizer if isinstance(optimizer, str) else repr(optimizer)
-    return trained.model, {"optimizer": described, **trained.to_dict()}
+    chosen = "searched" if drawn is not None else "uniform"
+    return trained.model, {
+        "optimizer": optimizer if isinstance(optimizer, str) else repr(optimizer),
+        "described": str(optimizer),
+        "metric": result.task.metric,
+        "test_by_search": result.arms[chosen].test,
+        **trained.to_dict(),
+    }
 
 
 def _ending(
