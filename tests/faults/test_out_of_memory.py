@@ -31,7 +31,8 @@ class Network(nn.Sequential):
         super().__init__(nn.Flatten(), nn.Linear(64, 20), nn.ReLU(), nn.Linear(20, 10))
         made = Path("made")
         if made.exists():
-            made.write_text(made.read_text() + ".")
+            with made.open("a") as stream:  # workers count together: an append loses nothing
+                stream.write(".")
 
     def forward(self, inputs):
         if Path("killed").exists() and any("execution.worker" in word for word in sys.orig_argv):
