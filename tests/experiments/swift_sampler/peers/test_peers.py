@@ -79,6 +79,7 @@ def test_the_uniform_arm_is_that_of_a_search() -> None:
 
 
 def test_resampling_counts_balance_the_classes() -> None:
+    pytest.importorskip("imblearn", reason="imbalanced-learn is not installed (extra peers)")
     labels = torch.tensor([0] * 12 + [1] * 3 + [2] * 5)
     for method, size in (("over", 12), ("under", 3)):
         weights = peers.resampling_weights(labels, method, seed=3)  # type: ignore[arg-type]
@@ -87,6 +88,7 @@ def test_resampling_counts_balance_the_classes() -> None:
 
 
 def test_smote_adds_points_between_neighbours_of_a_class() -> None:
+    pytest.importorskip("imblearn", reason="imbalanced-learn is not installed (extra peers)")
     train = digits(imbalance=20, seed=0).train
     more = peers.smote_examples(train, seed=0)
     assert len(set(torch.bincount(more.labels).tolist())) == 1
