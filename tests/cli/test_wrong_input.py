@@ -237,18 +237,18 @@ def test_policy_files(content: str, said: str, capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "said"),
     [
-        ("train", "digits", "--policy", "nope.json"),
-        ("train", "digits", "--transfer", "magic"),
-        ("train", "digits", "--transfer", "probabilities"),
-        ("train", "digits", "--optimizer", "newton"),
-        ("report", "nowhere"),
-        ("frob",),
+        (("train", "digits", "--policy", "nope.json"), "nope.json does not exist"),
+        (("train", "digits", "--transfer", "magic"), "unknown transfer 'magic'"),
+        (("train", "digits", "--transfer", "probabilities"), "give its run folder"),
+        (("train", "digits", "--optimizer", "newton"), "unknown optimizer 'newton'"),
+        (("report", "nowhere"), "nowhere is not there"),
+        (("frob",), "No such command 'frob'"),
     ],
 )
-def test_other_commands(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
-    refused(capsys, *arguments)
+def test_other_commands(arguments: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert said in refused(capsys, *arguments)
 
 
 def test_debug_shows_the_traceback() -> None:

@@ -120,6 +120,8 @@ def test_data_may_be_read_only(kind: str, program: Program, locked: Locked) -> N
         program(*arguments).result()
         looked = ("--max-hvps", "10", "--examples", "20", "--no-figures", "--json")
         program("certify", "run", *looked).result()
+    assert Path("run", "model.safetensors").exists()
+    assert Path("run", "certificate.json").exists()
 
 
 def test_a_home_that_is_read_only_costs_the_cache_alone(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from localmin.errors import InputError
+from localmin.numerics.parameter_vectors import flatten_tensors, split_vector
 
 __all__ = ["Basins", "SameBasin", "flatten", "line_barrier", "unflatten"]
 
@@ -112,12 +113,12 @@ class Basins:
 
 def flatten(parameters: Sequence[Tensor]) -> Tensor:
     """Copy parameters into one double-precision vector."""
-    return torch.cat([parameter.detach().reshape(-1).double() for parameter in parameters])
+    return flatten_tensors(parameter.detach().double() for parameter in parameters)
 
 
 def unflatten(point: Tensor, parameters: Sequence[Tensor]) -> None:
     """Copy a vector into parameters."""
-    parts = torch.split(point, [parameter.numel() for parameter in parameters])
+    parts = split_vector(point, [parameter.shape for parameter in parameters])
     with torch.no_grad():
         for parameter, part in zip(parameters, parts, strict=True):
-            parameter.copy_(part.view(parameter.shape))
+            parameter.copy_(part)

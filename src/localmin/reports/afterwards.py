@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from localmin.reports.quantities import Quantity, Result, Sentence, percent, significant
+from localmin.reports.quantities import Quantity, Result, Sentence, score_text
 from localmin.tasks.metrics import describe_metric
 
 __all__ = ["ending_sentences", "render_afterwards", "shrinking_sentences", "verdict_sentence"]
@@ -64,9 +64,8 @@ def ending_sentences(result: Result) -> list[Sentence]:
 def _dynamics_sentence(result: Result) -> Sentence:
     metric = describe_metric(result["dynamics.metric"])
     after, before = (
-        Quantity(key, value, percent(value) if metric.is_share else significant(value))
+        Quantity(key, result[key], score_text(result[key], metric))
         for key in ("dynamics.scores.test", "dynamics.test_by_search")
-        for value in (result[key],)
     )
     return Sentence((
         "The network was trained once more, by ", result.text("dynamics.described"),

@@ -108,7 +108,7 @@ class Result:
 
     def score_text(self, value: float) -> str:
         """Write a score of the test set: a share in percent, anything else as a number of four digits."""
-        return percent(value) if self.metric.is_share else significant(value)
+        return score_text(value, self.metric)
 
     def score(self, key: str) -> Quantity:
         """Write a score of the test set as its metric is written."""
@@ -180,6 +180,11 @@ class Result:
     def _quantity(self, key: str, write: Any) -> Quantity:
         value = self[key]
         return Quantity(key, value, UNKNOWN if value is None else write(value))
+
+
+def score_text(value: float, metric: MetricDescription) -> str:
+    """Write a score as its metric is written: a share in percent, anything else with four digits."""
+    return percent(value) if metric.is_share else significant(value)
 
 
 def percent(share: float, *, digits: int = 1) -> str:

@@ -147,12 +147,11 @@ def _train_again(
             f"the training by the other optimiser diverged in epoch {len(trained.losses)} of "
             f"{result.task.epochs}; lower --lr or --temperature"
         )
-    chosen = "searched" if drawn is not None else "uniform"
     return trained.model, {
         "optimizer": optimizer if isinstance(optimizer, str) else repr(optimizer),
         "described": str(optimizer),
         "metric": result.task.metric,
-        "test_by_search": result.arms[chosen].test,
+        "test_by_search": result.arms[result.recommendation].test,
         **trained.to_dict(),
     }
 
