@@ -264,6 +264,29 @@ def following() -> Iterator[str]:
     yield f"\n{len(record['runs'])} seeds.\n"
 
 
+def opinions() -> Iterator[str]:
+    """Write what a second opinion on vectors buys."""
+    record = load("sampling_opinion")
+    if record is None:
+        return
+    yield "## A second opinion on vectors\n"
+    yield (
+        "`python benchmarks/sampling_opinion.py`. Gain of `quick` over uniform in points, mean +- standard "
+        "error (worst seed), with the network's own features and averaged with those of a ridge regression "
+        "on random waves; in brackets the price of the search in trainings.\n"
+    )
+    yield "| task | network alone | with a second opinion | difference |\n|---|---|---|---|"
+    for condition, row in record["summary"].items():
+        cells = [f"{points(row['gain'][arm])}, [{row['cost'][arm]:.2f}]" for arm in row["gain"]]
+        yield f"| {condition} | {' | '.join(cells)} | {points(row['difference'])} |"
+    yield f"\n{len(record['runs'])} seeds.\n"
+
+
+def points(value: dict[str, Any]) -> str:
+    """Write a mean in points, with its standard error and the worst seed."""
+    return f"{100 * value['mean']:+.1f} +- {100 * value['se']:.1f} ({100 * value['worst']:+.1f})"
+
+
 def feature_areas() -> Iterator[str]:
     """Write the table of features."""
     record = load("sampling_feature_auc")
@@ -304,7 +327,7 @@ def page() -> str:
             parts.append(f"![Gap closed against cost, {data}](figures/sampling_cost_{data}.svg)\n")
     for condition in CONDITIONS:
         parts += side_by_side(*condition)
-    parts += [*feature_areas(), *transfer(), *following(), *ablations()]
+    parts += [*feature_areas(), *opinions(), *transfer(), *following(), *ablations()]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(parts)).rstrip() + "\n"
 
 

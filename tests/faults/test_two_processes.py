@@ -65,3 +65,19 @@ def test_of_two_real_processes_one_does_the_work(name: str, program: Program, tm
     again = program(*JOBS[name], "--out", "run", "--json").result()
     assert again == expected
     assert json.loads(out)
+
+
+def test_what_belongs_together_is_written_by_one_process_at_a_time(program: Program) -> None:
+    program("train", *_SMALL, "--out", "run", "--json").result()
+    command = [sys.executable, "-m", "localmin", "certify", "run", "--no-figures", "--json", "--out", "found"]
+    folder = Path("found")
+    folder.mkdir()
+    with (folder / ".writing").open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        second = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        with pytest.raises(subprocess.TimeoutExpired):
+            second.communicate(timeout=6)
+        assert not (folder / "certificate.json").exists()
+    out, err = second.communicate(timeout=300)
+    assert second.returncode in (0, 1), err
+    assert json.loads(out)["verdict"] == json.loads((folder / "certificate.json").read_text())["verdict"]

@@ -67,7 +67,7 @@ def reduce(
     from localmin.cli.session import use_threads
     from localmin.cli.terminal_progress import stderr_console
     from localmin.reduction import plan_trained, reduce_trained
-    from localmin.tasks.storage import check_writable
+    from localmin.tasks.storage import check_writable, one_writer
     from localmin.tasks.trained import open_trained
 
     use_threads(threads)
@@ -87,7 +87,8 @@ def reduce(
             hidden_widths=None if widths is None else _parse_widths(widths),
             progress=steps,
         )
-    result.save(folder)
+    with one_writer(folder):
+        result.save(folder)
     before, after = result.num_neurons
     if as_json:
         print_json({"command": "reduce", "folder": str(folder), **result.to_dict()})

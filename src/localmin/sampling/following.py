@@ -7,7 +7,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from localmin.sampling.feature_run import EpochMean
+from localmin.sampling.feature_table import FeatureTable
 from localmin.sampling.policy import Policy
+from localmin.sampling.second_opinion import average_tables
 from localmin.sampling.weight_table import effective_sample_size
 from localmin.sampling.weighted_draw import epoch_draw
 from localmin.tasks.task import Task
@@ -32,6 +34,7 @@ class FollowingSampler:
         policy: The ten numbers.
         weights: To begin with, shape ``(n,)``.
         epochs: Of the training.
+        opinion: Averaged with every look, as it was in the features the policy was found on; None is not.
 
     Cost:
         A forward pass over the training examples after every epoch.
@@ -39,8 +42,16 @@ class FollowingSampler:
 
     watches_steps = False
 
-    def __init__(self, task: Task, policy: Policy, weights: Float[Tensor, " n"], epochs: int) -> None:
-        self.task, self.policy, self.weights = task, policy, weights
+    def __init__(
+        self,
+        task: Task,
+        policy: Policy,
+        weights: Float[Tensor, " n"],
+        epochs: int,
+        *,
+        opinion: FeatureTable | None = None,
+    ) -> None:
+        self.task, self.policy, self.weights, self.opinion = task, policy, weights, opinion
         self.begin = max(_FIRST_LOOK, round(_BEGIN_SHARE * epochs))
         self.epochs = epochs
         self._features = EpochMean(task, task.train, first_epoch=min(_FIRST_LOOK, epochs))
@@ -60,6 +71,8 @@ class FollowingSampler:
         if epoch < self.begin:
             return
         table = self._features.looks.table("the training itself")
+        if self.opinion is not None:
+            table = average_tables(table, self.opinion)
         found = self.policy.weights(table, self.task.train_groups, num_classes=self.task.num_groups)
         # Where features collapse onto few values a policy may miss nearly all of them: keep the last weights.
         if bool(found.any()) and effective_sample_size(found) >= self.task.recipe.batch_size:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from localmin.errors import InputError
 from localmin.sampling.feature_run import run_features
+from localmin.sampling.feature_table import FeatureTable
 from localmin.sampling.following import FollowingSampler
 from localmin.sampling.policy import Policy
 from localmin.sampling.progress import EpochMeter, SearchProgress, Silent
@@ -205,14 +206,13 @@ def _train(
 ) -> TrainResult:
     meter = EpochMeter(progress, len(task.train))
     feature_epochs = max(1, round(_FEATURE_SHARE * task.epochs)) if policy is not None else 0
-    spent = 0.0
+    spent, opinion = 0.0, None
     progress.begin(task.epochs + feature_epochs)
     try:
         if policy is not None:
             progress.stage("features")
-            weights, spent = _policy_weights(
-                task, policy, transfer, feature_epochs, seed, folder, device, meter
-            )
+            placed = _place(task, policy, transfer, feature_epochs, seed, folder, device, meter)
+            weights, spent, opinion = placed.weights, placed.epochs, placed.opinion
         if weights is not None:
             check_support(weights, task.recipe.batch_size)
         progress.stage("training")
@@ -220,7 +220,7 @@ def _train(
         if follow:
             assert policy is not None  # checked by the caller
             assert weights is not None  # computed from the policy
-            following = FollowingSampler(task, policy, weights, task.epochs)
+            following = FollowingSampler(task, policy, weights, task.epochs, opinion=opinion)
 
         def compute() -> Stage:
             trained = train_model(
@@ -261,7 +261,16 @@ def _train(
     )
 
 
-def _policy_weights(
+@dataclass(frozen=True, eq=False)
+class _Placed:
+    """Where a policy places the examples: weights, what the features cost, and the second opinion in them."""
+
+    weights: Float[Tensor, " n"]
+    epochs: float
+    opinion: FeatureTable | None
+
+
+def _place(
     task: Task,
     policy: Policy,
     transfer: Transfer,
@@ -270,8 +279,8 @@ def _policy_weights(
     folder: RunFolder,
     device: torch.device,
     meter: EpochMeter,
-) -> tuple[Float[Tensor, " n"], float]:
-    """Compute features as the policy's search did, and from them weights; give their cost in epochs too."""
+) -> _Placed:
+    """Compute features as the policy's search did, and from them weights."""
 
     def compute() -> Stage:
         table, _ = run_features(
@@ -284,17 +293,25 @@ def _policy_weights(
             checkpoint=folder.checkpoint("features"),
             on_epoch=meter.whole_epoch,
         )
-        spent = float(epochs)
+        content: dict[str, Any] = {"epochs": float(epochs), "opinion": None}
+        tensors: dict[str, Tensor] = {}
         if has_opinion(policy.origin) and applies_to(task):
             opinion = second_opinion(task, seed=mix_seed(seed, 0, 7))
-            table, spent = average_tables(table, opinion), spent + opinion_cost(task)
-        found = policy.weights(
+            table = average_tables(table, opinion)
+            content["epochs"] += opinion_cost(task)
+            content["opinion"] = {"names": list(opinion.names), "source": opinion.source}
+            tensors = {f"opinion.{key}": value for key, value in opinion.to_tensors().items()}
+        tensors["weights"] = policy.weights(
             table, task.train_groups, num_classes=task.num_groups, refit=transfer == "recompute"
         )
-        return {"epochs": spent}, {"weights": found}
+        return content, tensors
 
     content, arrays = folder.once("features", compute)
-    return arrays["weights"], content["epochs"]
+    said, opinion = content["opinion"], None
+    if said is not None:
+        parts = {key.removeprefix("opinion."): value for key, value in arrays.items()}
+        opinion = FeatureTable.from_tensors(parts, tuple(said["names"]), said["source"])
+    return _Placed(arrays["weights"], content["epochs"], opinion)
 
 
 def _digest(content: bytes) -> str:

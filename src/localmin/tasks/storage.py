@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import math
 import os
@@ -22,6 +23,7 @@ __all__ = [
     "check_writable",
     "finite",
     "naming_write_errors",
+    "one_writer",
     "read_json",
     "read_tensors",
     "remove_partial_files",
@@ -80,6 +82,25 @@ def check_writable(folder: Path) -> None:
     place = next(part for part in (folder, *folder.absolute().parents) if part.exists())
     with naming_write_errors(folder), tempfile.TemporaryFile(dir=place):
         pass
+
+
+@contextmanager
+def one_writer(folder: Path) -> Iterator[None]:
+    """Write files that belong together: a second process waits, so that all are of one process.
+
+    Args:
+        folder: Created if needed.
+
+    Raises:
+        RunFolderError: If the folder cannot be written.
+    """
+    with naming_write_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        stream = (folder / ".writing").open("w")
+    with stream:
+        # Not the lock of run folders: what is written is short, and a search may work here for hours.
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
 
 
 def remove_partial_files(folder: Path) -> None:

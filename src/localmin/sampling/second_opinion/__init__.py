@@ -1,0 +1,35 @@
+"""A second opinion: what a ridge regression says of each example that it left out of its fit.
+
+A small network that is trained for a while on noisy labels ranks hard examples badly: it is unsure of right
+and wrong labels alike, and after a short training of all of them. A linear model on fixed features sees the
+whole set at once, averages label noise away, and its prediction for an example *left out of the fit* is known
+in closed form for all examples together. Its loss is averaged with the network's.
+
+The features use no label: responses to whitened random patches for images, random waves for vectors.
+"""
+
+from localmin.sampling.second_opinion.opinion import (
+    applies_to,
+    average_tables,
+    description_for,
+    has_opinion,
+    opinion_cost,
+    second_opinion,
+)
+from localmin.sampling.second_opinion.patches import Patches, patch_features
+from localmin.sampling.second_opinion.ridge import leave_one_out_predictions
+from localmin.sampling.second_opinion.waves import Waves, wave_features
+
+__all__ = [
+    "Patches",
+    "Waves",
+    "applies_to",
+    "average_tables",
+    "description_for",
+    "has_opinion",
+    "leave_one_out_predictions",
+    "opinion_cost",
+    "patch_features",
+    "second_opinion",
+    "wave_features",
+]
