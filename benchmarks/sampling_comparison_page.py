@@ -32,7 +32,7 @@ CONDITIONS = (
     ("digits_clean_tail20", "Digits, long tail 1:20", "digits --noise 0 --imbalance 20 --seeds 40-45"),
     ("digits_clean", "Digits, right labels", "digits --noise 0 --seeds 40-45"),
     ("cifar10_symmetric40", "CIFAR-10, 40 % wrong labels", f"cifar10 --noise 0.4 --seeds 40-42 {CIFAR}"),
-    ("cifar10_clean", "CIFAR-10, right labels", f"cifar10 --noise 0 --seeds 40-42 {CIFAR}"),
+    ("cifar10_clean", "CIFAR-10, right labels", f"cifar10 --noise 0 --seeds 40-45 {CIFAR}"),
 )
 
 INTRODUCTION = Path(__file__).with_name("sampling_comparison_introduction.md")
@@ -277,14 +277,9 @@ def opinions() -> Iterator[str]:
     )
     yield "| task | network alone | with a second opinion | difference |\n|---|---|---|---|"
     for condition, row in record["summary"].items():
-        cells = [f"{points(row['gain'][arm])}, [{row['cost'][arm]:.2f}]" for arm in row["gain"]]
-        yield f"| {condition} | {' | '.join(cells)} | {points(row['difference'])} |"
+        cells = [f"{signed_with_error(row['gain'][arm])} [{row['cost'][arm]:.2f}]" for arm in row["gain"]]
+        yield f"| {condition} | {' | '.join(cells)} | {signed_with_error(row['difference'])} |"
     yield f"\n{len(record['runs'])} seeds.\n"
-
-
-def points(value: dict[str, Any]) -> str:
-    """Write a mean in points, with its standard error and the worst seed."""
-    return f"{100 * value['mean']:+.1f} +- {100 * value['se']:.1f} ({100 * value['worst']:+.1f})"
 
 
 def feature_areas() -> Iterator[str]:

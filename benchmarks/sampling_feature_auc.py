@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from localmin.experiments.recorded_runs import RecordedRuns, mean_and_worst, parse_seeds
 from localmin.sampling.features import renormed_entropy
-from localmin.sampling.second_opinion import second_opinion
+from localmin.sampling.second_opinion import plan_opinion
 from localmin.sampling.transforms import mid_rank
 from localmin.tasks import Task
 from localmin.tasks.prediction import batched_logits
@@ -92,7 +92,9 @@ def measure(task: Task, seed: int) -> dict[str, Any]:
     again = record(task, seed, epochs=half, number=2)
     cropped = replace(task, recipe=replace(task.recipe, augmentation="flip-crop"))
     crop = record(cropped, seed, epochs=half)
-    opinion = second_opinion(task, seed=seed)
+    plan = plan_opinion(task)
+    assert plan is not None  # images
+    opinion = plan.table(task, seed=seed)
     left_out = opinion.column("loss")
     step, ends = loss(base.at_steps[1:]).mean(0), base.at_ends[2:].softmax(-1).mean(0)
     others = ends.scatter(1, labels[:, None], -1.0).max(1).values

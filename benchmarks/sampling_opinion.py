@@ -53,14 +53,14 @@ def measure(seed: int, request: TaskRequest) -> dict[str, Any]:
 
 
 def summarize(record: RecordedRuns) -> dict[str, Any]:
-    """Average gain and cost of each condition, and the paired difference of the gains."""
+    """Average gain, in points, and cost of each condition, and the paired difference of the gains."""
     rows: dict[str, Any] = {}
     for condition in CONDITIONS:
         runs = [seed[condition] for seed in record.runs.values() if condition in seed]
         if runs:
-            gains = {arm: mean_and_worst([run[arm]["gain"] for run in runs]) for arm in ARMS}
+            gains = {arm: mean_and_worst([100 * run[arm]["gain"] for run in runs]) for arm in ARMS}
             costs = {arm: mean_and_worst([run[arm]["cost"] for run in runs])["mean"] for arm in ARMS}
-            paired = [run["with opinion"]["gain"] - run["network"]["gain"] for run in runs]
+            paired = [100 * (run["with opinion"]["gain"] - run["network"]["gain"]) for run in runs]
             rows[condition] = {"gain": gains, "cost": costs, "difference": mean_and_worst(paired)}
     return rows
 
@@ -82,7 +82,7 @@ def main() -> None:
         print(f"seed {seed} done", flush=True)
     for condition, row in summarize(record).items():
         shown = "  ".join(
-            f"{arm} {100 * row['gain'][arm]['mean']:+.1f} (worst {100 * row['gain'][arm]['worst']:+.1f}) "
+            f"{arm} {row['gain'][arm]['mean']:+.1f} (worst {row['gain'][arm]['worst']:+.1f}) "
             f"cost {row['cost'][arm]:.2f}"
             for arm in ARMS
         )

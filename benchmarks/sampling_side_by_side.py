@@ -19,6 +19,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, Literal, get_args
@@ -28,6 +29,7 @@ import torch
 from localmin.experiments.swift_sampler import peers
 from localmin.sampling import SearchResult, class_balanced_weights, search
 from localmin.sampling.feature_run import run_features
+from localmin.sampling.second_opinion import plan_opinion
 from localmin.sampling.settings import Preset
 from localmin.tasks import Task
 from localmin.tasks.environment import describe_device, versions
@@ -125,6 +127,18 @@ def run_trimming(bench: Bench) -> dict[str, Any]:
     return vars(peers.train_arm(bench.task, weights, seed=bench.seed, spent=0.5))
 
 
+def run_trimming_by_opinion(bench: Bench, *, network: bool) -> dict[str, Any]:
+    """Drop the true rate of the largest losses of our second opinion, alone or with the network's."""
+    plan = plan_opinion(bench.task)
+    assert plan is not None  # images and vectors
+    opinion = plan.table(bench.task, seed=mix_seed(bench.seed, 0, 7)).column("loss")
+    loss, spent = opinion, plan.epochs / bench.task.epochs
+    if network:
+        loss, spent = (bench.loss + opinion) / 2, spent + 0.5
+    weights = peers.trimming_weights(loss, bench.rate)
+    return vars(peers.train_arm(bench.task, weights, seed=bench.seed, spent=spent))
+
+
 def run_class_balanced(bench: Bench) -> dict[str, Any]:
     """Draw all classes equally often."""
     weights = class_balanced_weights(bench.task.train.labels)
@@ -193,6 +207,8 @@ ARMS: dict[str, Callable[[Bench], dict[str, Any]]] = {
     "uniform": run_uniform,
     "oracle": run_oracle,
     "trimming at the true rate": run_trimming,
+    "trimming, with our second opinion": partial(run_trimming_by_opinion, network=True),
+    "trimming, our second opinion alone": partial(run_trimming_by_opinion, network=False),
     "mixture of two": run_mixture,
     "SuperLoss": run_super_loss(1.0),
     "SuperLoss, strength 0.25": run_super_loss(0.25),
@@ -282,7 +298,8 @@ def open_task(options: argparse.Namespace) -> Callable[[int], Task]:
 
 def wanted(arm: str, options: argparse.Namespace) -> bool:
     """Leave out arms that are the uniform one under this condition."""
-    if options.noise == 0 and arm in ("oracle", "trimming at the true rate", "Co-teaching, told the rate"):
+    told = arm == "oracle" or arm.startswith(("trimming", "Co-teaching"))
+    if options.noise == 0 and told:
         return False
     against_tails = ("class-balanced", "random over-sampling", "random under-sampling", "SMOTE")
     return not (arm in against_tails and options.imbalance == 1)

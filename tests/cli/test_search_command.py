@@ -184,7 +184,9 @@ def test_training_with_a_policy_found_before(capsys: pytest.CaptureFixture[str])
         arguments = ["--noise", "0.4", "--epochs", "6", "--policy", source, "--transfer", how]
         out = run(capsys, "train", "digits", *arguments, "--out", f"again-{how}", "--json")
         result = json.loads(out)
-        assert result["feature_epochs"] == (0 if how == "probabilities" else 3)
+        spent = result["feature_epochs"]
+        # Half a training, and a second opinion that costs at most a tenth of one.
+        assert spent == 0 if how == "probabilities" else 3 < spent <= 3.6
         assert 0.1 < result["scores"]["test"] <= 1
         assert Path(f"again-{how}/model.safetensors").exists()
 

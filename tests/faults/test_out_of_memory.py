@@ -112,7 +112,7 @@ def test_a_trial_that_does_not_fit(
     expected = program(*_SEARCH, "--out", "whole", "--json").result()
     total = len(Path("made").read_text())
     done = 0
-    for room in (total // 3, total // 2):
+    for room in (total // 3, 2 * total // 3):
         network(room)
         line = program(*_SEARCH, *extra, "--out", "broken").complaint()
         assert "memory ran out when" in line

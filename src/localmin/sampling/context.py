@@ -12,6 +12,7 @@ from localmin.errors import DataError, InputError
 from localmin.sampling.execution import Stages
 from localmin.sampling.forms import get_form
 from localmin.sampling.progress import EpochMeter
+from localmin.sampling.second_opinion import Opinion
 from localmin.sampling.settings import SearchSettings
 from localmin.sampling.trial import ScoreWeights
 from localmin.tasks.run_folder import RunFolder
@@ -39,7 +40,7 @@ class SearchContext:
         class_prior: Whether one of the ten numbers is the exponent of a class prior.
         score_weights: Items' weights in the score.
         shares_weights: Whether the network uses the same weights at many places, see `shares_weights`.
-        has_opinion: Whether features are averaged with a second opinion.
+        opinion: Averaged with the features of the network; None where there is none.
     """
 
     task: Task
@@ -51,7 +52,7 @@ class SearchContext:
     class_prior: bool
     score_weights: ScoreWeights
     shares_weights: bool
-    has_opinion: bool = False
+    opinion: Opinion | None = None
 
     def stream(self, *parts: int) -> int:
         """Derive the seed of an independent purpose."""
@@ -69,7 +70,7 @@ class SearchContext:
     @property
     def feature_share(self) -> float:
         """Length of a feature run, in trainings."""
-        return self.settings.opinion_feature_share if self.has_opinion else self.settings.feature_share
+        return self.settings.feature_share if self.opinion is None else self.settings.opinion_feature_share
 
     @property
     def model_seed(self) -> int:

@@ -18,7 +18,7 @@ from localmin.sampling.feature_run import FeatureSource, run_features
 from localmin.sampling.feature_table import FeatureTable
 from localmin.sampling.forms import Form
 from localmin.sampling.policy import PolicySpace
-from localmin.sampling.second_opinion import average_tables, opinion_cost, second_opinion
+from localmin.sampling.second_opinion import average_tables
 from localmin.sampling.settings import thinned_cuts
 from localmin.sampling.shared_trial_log import SharedTrialLog
 from localmin.sampling.surrogate import SamplerProcess, embed
@@ -149,9 +149,9 @@ def feature_stage(context: SearchContext, number: int, weights: Float[Tensor, " 
             on_epoch=context.meter.whole_epoch,
         )
         epochs = trained.num_draws / len(task.train)
-        if context.has_opinion:
-            opinion = second_opinion(task, seed=context.stream(0, 7), weights=weights)
-            table, epochs = average_tables(table, opinion), epochs + opinion_cost(task)
+        if context.opinion is not None:
+            said = context.opinion.table(task, seed=context.stream(0, 7), weights=weights)
+            table, epochs = average_tables(table, said), epochs + context.opinion.epochs
         tensors = {f"table.{key}": value for key, value in table.to_tensors().items()}
         if settings.proxy == "warm-start":
             tensors |= {f"model.{key}": value for key, value in trained.model.state_dict().items()}

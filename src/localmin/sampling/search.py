@@ -38,7 +38,7 @@ from localmin.sampling.rounds import (
     run_round,
 )
 from localmin.sampling.run_files import write_run
-from localmin.sampling.second_opinion import applies_to
+from localmin.sampling.second_opinion import plan_opinion
 from localmin.sampling.settings import SearchSettings, preset_settings
 from localmin.sampling.shared_trial_log import SharedTrialLog
 from localmin.sampling.summary import summarize, write_summary
@@ -108,8 +108,9 @@ def search(
         [yao2024] for the shape of the method; the default proxy, surrogate, refresh and guard are ours.
 
     Cost:
-        In trainings: standard 11 and a guard of 2 (3.2 with convolutions); quick 1.75 (3 and 3.2 with
-        convolutions); paper at most 3; and the final trainings.
+        In trainings: standard 11 and a guard of 2 (3.2 with convolutions); quick 1.5 and a second opinion of
+        at most 0.1, or 1.75 without one (3 and 3.2 with convolutions); paper at most 3; and the final
+        trainings.
     """
     began = time.perf_counter()
     if settings is None:
@@ -233,7 +234,7 @@ def _context(
         class_prior=prior,
         score_weights=ScoreWeights.for_task(task, mix),
         shares_weights=shares_weights(task),
-        has_opinion=settings.second_opinion == "auto" and applies_to(task),
+        opinion=plan_opinion(task) if settings.second_opinion == "auto" else None,
     )
 
 

@@ -19,13 +19,7 @@ from localmin.sampling.feature_table import FeatureTable
 from localmin.sampling.following import FollowingSampler
 from localmin.sampling.policy import Policy
 from localmin.sampling.progress import EpochMeter, SearchProgress, Silent
-from localmin.sampling.second_opinion import (
-    applies_to,
-    average_tables,
-    has_opinion,
-    opinion_cost,
-    second_opinion,
-)
+from localmin.sampling.second_opinion import average_tables, has_opinion, plan_opinion
 from localmin.sampling.weight_table import effective_sample_size, validate_weights
 from localmin.sampling.weighted_draw import epoch_draw
 from localmin.tasks.prediction import score_parts
@@ -295,22 +289,23 @@ def _place(
         )
         content: dict[str, Any] = {"epochs": float(epochs), "opinion": None}
         tensors: dict[str, Tensor] = {}
-        if has_opinion(policy.origin) and applies_to(task):
-            opinion = second_opinion(task, seed=mix_seed(seed, 0, 7))
-            table = average_tables(table, opinion)
-            content["epochs"] += opinion_cost(task)
-            content["opinion"] = {"names": list(opinion.names), "source": opinion.source}
-            tensors = {f"opinion.{key}": value for key, value in opinion.to_tensors().items()}
+        plan = plan_opinion(task) if has_opinion(policy.origin) else None
+        if plan is not None:
+            said = plan.table(task, seed=mix_seed(seed, 0, 7))
+            table = average_tables(table, said)
+            content["epochs"] += plan.epochs
+            content["opinion"] = {"names": list(said.names), "source": said.source}
+            tensors = {f"opinion.{key}": value for key, value in said.to_tensors().items()}
         tensors["weights"] = policy.weights(
             table, task.train_groups, num_classes=task.num_groups, refit=transfer == "recompute"
         )
         return content, tensors
 
     content, arrays = folder.once("features", compute)
-    said, opinion = content["opinion"], None
-    if said is not None:
+    stored, opinion = content["opinion"], None
+    if stored is not None:
         parts = {key.removeprefix("opinion."): value for key, value in arrays.items()}
-        opinion = FeatureTable.from_tensors(parts, tuple(said["names"]), said["source"])
+        opinion = FeatureTable.from_tensors(parts, tuple(stored["names"]), stored["source"])
     return _Placed(arrays["weights"], content["epochs"], opinion)
 
 

@@ -20,6 +20,7 @@ from torch import nn
 from localmin.errors import InputError, LocalminError
 from localmin.tasks.kinds import Classification, TaskKind
 from localmin.tasks.memory import is_shortage
+from localmin.tasks.random_state import seeded
 from localmin.tasks.task import ModelFactory, Task
 
 __all__ = [
@@ -185,7 +186,7 @@ def load_model_factory(
     kind = Classification() if kind is None else kind
     path, name = _parse(spec)
     factory = FileModel(path, name, tuple(input_shape), num_classes)
-    with torch.random.fork_rng(devices=[]), torch.no_grad(), _in_user_file(path, name):
+    with seeded(), torch.no_grad(), _in_user_file(path, name):
         network = factory().eval()
         dtype = torch.int64 if kind.needs_raw_inputs else torch.float32
         outputs = network(torch.zeros(2, *input_shape, dtype=dtype))

@@ -16,6 +16,7 @@ from localmin.tasks.kinds import Classification, TaskKind
 from localmin.tasks.metrics import METRICS, Metric
 from localmin.tasks.noise import NoiseRecord
 from localmin.tasks.normalization import Normalization
+from localmin.tasks.random_state import seeded
 from localmin.tasks.recipe import Recipe
 
 __all__ = ["METRICS", "Metric", "ModelFactory", "PerExampleLoss", "Task", "cross_entropy"]
@@ -184,9 +185,7 @@ class Task:
         Returns:
             The model in training mode, on the CPU.
         """
-        with torch.random.fork_rng(devices=[]):
-            # Not torch.manual_seed, which would seed every GPU of the caller too.
-            torch.default_generator.manual_seed(seed)
+        with seeded(seed):
             return self.model().train()
 
     def to_dict(self) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from localmin.tasks.checkpoint import CheckpointFile
 from localmin.tasks.data_parallel import Ranks, current_ranks
 from localmin.tasks.examples import Examples
 from localmin.tasks.memory import naming_shortage
+from localmin.tasks.random_state import keeping_random_state, seed_default_generator
 from localmin.tasks.recipe import Recipe, learning_rate_factor
 from localmin.tasks.task import Task
 
@@ -197,7 +198,7 @@ def train_model(
         loop = _Loop(task, examples, draw, recipe, model, observer, seed, epochs, lr_scale, device)
         if start is not None and start.optimizer is not None:
             loop.optimizer.load_state_dict(start.optimizer)
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        with keeping_random_state([device] if device.type == "cuda" else []):
             loop.run(checkpoint, on_epoch)
     return TrainedModel(
         model.eval(),
@@ -238,7 +239,7 @@ def join_training(order: Any, task: Task, examples: Examples | None = None) -> N
         task, examples, order.draw, order.recipe, model, watcher, order.seed, order.epochs, order.lr_scale,
         device,
     )  # fmt: skip
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with keeping_random_state([device] if device.type == "cuda" else []):
         loop.run(None, None)
 
 
@@ -328,7 +329,9 @@ class _Loop:
         generator = torch.Generator().manual_seed(mix_seed(self.seed, epoch))
         ranks = self.ranks
         alone = ranks is None or ranks.leads
-        self._seed_dropout(mix_seed(self.seed, epoch, 1, *(() if alone or ranks is None else (ranks.rank,))))
+        seed_default_generator(
+            mix_seed(self.seed, epoch, 1, *(() if alone or ranks is None else (ranks.rank,))), self.device
+        )
         order = self.draw(generator)
         steps_per_epoch = count_steps(len(order), self.recipe.batch_size)
         watch = self.observer if self.observer is not None and self.observer.watches_steps else None
@@ -374,13 +377,6 @@ class _Loop:
         self.num_steps += steps_per_epoch
         self.losses.append(float(total) / len(order))
         self.diverged = not math.isfinite(self.losses[-1])
-
-    def _seed_dropout(self, seed: int) -> None:
-        # torch.manual_seed would seed every GPU of the machine; only the forked generators are ours.
-        torch.default_generator.manual_seed(seed)
-        if self.device.type == "cuda":
-            with torch.cuda.device(self.device):
-                torch.cuda.manual_seed(seed)
 
     def _set_learning_rate(self, step: int, steps_per_epoch: int) -> None:
         factor = learning_rate_factor(

@@ -12,14 +12,12 @@ from localmin.sampling import search
 from localmin.sampling.feature_run import run_features
 from localmin.sampling.feature_table import FeatureTable
 from localmin.sampling.second_opinion import (
+    Opinion,
     Patches,
     Waves,
-    applies_to,
     average_tables,
-    description_for,
     has_opinion,
-    opinion_cost,
-    second_opinion,
+    plan_opinion,
 )
 from localmin.sampling.transfer import train_run
 from localmin.tasks import Examples, Recipe, Task, digits
@@ -31,7 +29,7 @@ MakeTask = Callable[..., Task]
 
 def test_finds_wrong_labels_without_having_learnt_them(make_striped: MakeTask) -> None:
     task = make_striped()
-    table = second_opinion(task, seed=0)
+    table = planned(task).table(task, seed=0)
     clean = task.clean_train_labels
     assert clean is not None
     wrong = clean != task.train.labels
@@ -44,7 +42,7 @@ def test_finds_wrong_labels_without_having_learnt_them(make_striped: MakeTask) -
 def test_cost_is_in_epochs_of_the_network(make_striped: MakeTask) -> None:
     small, wide = make_striped(60), make_striped(60)
     object.__setattr__(wide, "model", lambda: build_cnn(1, 3, widths=(64, 128, 256)))
-    assert 0 < 3 * opinion_cost(wide) < opinion_cost(small)
+    assert 0 < 3 * planned(wide).epochs < planned(small).epochs
 
 
 def test_average_of_tables() -> None:
@@ -60,14 +58,20 @@ def test_a_transferred_policy_gets_the_opinion_it_was_found_with(make_striped: M
     result = search(task, preset="quick", trials=2, seed=0)
     assert has_opinion(result.candidate.origin)
     with_opinion = train_run(task, policy=result.candidate, seed=0)
-    assert with_opinion.feature_epochs == pytest.approx(1 + opinion_cost(task))
+    assert with_opinion.feature_epochs == pytest.approx(1 + planned(task).epochs)
     # Half a training for the network's features, a quarter beside an opinion: both are one epoch of two.
-    assert result.cost.search_epochs > 1 + opinion_cost(task)
+    assert result.cost.search_epochs > 1 + planned(task).epochs
 
 
 def test_none_leaves_the_opinion_out(make_striped: MakeTask) -> None:
     result = search(make_striped(90), preset="quick", trials=2, seed=0, second_opinion="none")
     assert not has_opinion(result.candidate.origin)
+
+
+def planned(task: Task) -> Opinion:
+    plan = plan_opinion(task)
+    assert plan is not None
+    return plan
 
 
 def vector_task(n: int = 400, *, hidden: int = 256, columns: int = 6, **changes: object) -> Task:
@@ -87,38 +91,37 @@ def vector_task(n: int = 400, *, hidden: int = 256, columns: int = 6, **changes:
 
 
 def test_large_images_get_patches_small_ones_and_vectors_waves(make_striped: MakeTask) -> None:
-    assert isinstance(description_for(make_striped(30)), Patches)
-    assert description_for(digits(seed=0)) == Waves(64, 390)
+    assert isinstance(planned(make_striped(30)).description, Patches)
+    assert planned(digits(seed=0)).description == Waves(64, 390)
     tiny = Examples(torch.zeros(200, 1, 8, 8, dtype=torch.uint8), torch.arange(200) % 3)
     network = partial(build_mlp, 64, 3, widths=(256,))
     small = Task("tiny", tiny, tiny, tiny, network, 3, Recipe(epochs=20, batch_size=32))
-    found = description_for(small)
+    found = planned(small).description
     assert isinstance(found, Waves)
     assert found.num_inputs == 64
 
 
 def test_waves_cost_at_most_a_tenth_of_a_training_and_fewer_suit_small_networks() -> None:
     counts = []
-    for hidden in (10_000, 200, 80):
+    for hidden in (20_000, 200, 80):
         task = vector_task(hidden=hidden)
-        found = description_for(task)
-        assert isinstance(found, Waves)
-        assert 0 < opinion_cost(task) <= 0.1 * task.epochs
-        counts.append(found.num_waves)
+        found = planned(task)
+        assert isinstance(found.description, Waves)
+        assert 0 < found.epochs <= 0.1 * task.epochs
+        counts.append(found.description.num_waves)
     assert counts[0] == 200  # half of the examples
     assert counts[0] >= counts[1] > counts[2]
 
 
 def test_no_opinion_where_none_can_be_had() -> None:
-    assert not applies_to(TaskRequest("diabetes").open()(0))  # no classes
+    assert plan_opinion(TaskRequest("diabetes").open()(0)) is None  # no classes
     tokens = Examples(torch.ones(60, 5, dtype=torch.int64), torch.arange(60) % 3)
-    assert not applies_to(vector_task(train=tokens, validation=tokens, test=tokens))
-    assert not applies_to(vector_task(30))  # too few examples
+    assert plan_opinion(vector_task(train=tokens, validation=tokens, test=tokens)) is None
+    assert plan_opinion(vector_task(30)) is None  # too few examples
     too_dear = vector_task(hidden=1, recipe=Recipe(epochs=1, batch_size=32))
-    assert not applies_to(too_dear)
-    assert opinion_cost(too_dear) == 0
+    assert plan_opinion(too_dear) is None
     uncounted = vector_task(model=Uncounted)
-    assert not applies_to(uncounted)
+    assert plan_opinion(uncounted) is None
 
 
 class Uncounted(nn.Module):
@@ -142,7 +145,7 @@ def test_a_short_training_is_helped_most() -> None:
         return float((loss[wrong][:, None] > loss[~wrong][None, :]).double().mean())
 
     network, _ = run_features(task, source="step-mean", epochs=2, seed=0, model_seed=0)
-    opinion = second_opinion(task, seed=0)
+    opinion = planned(task).table(task, seed=0)
     assert area(network) < 0.92
     assert area(average_tables(network, opinion)) > 0.97
 
@@ -152,5 +155,5 @@ def test_a_training_that_follows_hears_the_opinion_too() -> None:
     policy = search(task, preset="quick", trials=2, seed=0, safe_rule=False).candidate
     following = train_run(task, policy=policy, follow=True, seed=0)
     deaf = replace(policy, origin={**policy.origin, "feature_source": "losses"})
-    assert following.feature_epochs == pytest.approx(2 + opinion_cost(task))
+    assert following.feature_epochs == pytest.approx(2 + planned(task).epochs)
     assert following.losses != train_run(task, policy=deaf, follow=True, seed=0).losses

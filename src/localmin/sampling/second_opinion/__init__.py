@@ -8,28 +8,19 @@ in closed form for all examples together. Its loss is averaged with the network'
 The features use no label: responses to whitened random patches for images, random waves for vectors.
 """
 
-from localmin.sampling.second_opinion.opinion import (
-    applies_to,
-    average_tables,
-    description_for,
-    has_opinion,
-    opinion_cost,
-    second_opinion,
-)
+from localmin.sampling.second_opinion.opinion import Opinion, average_tables, has_opinion, plan_opinion
 from localmin.sampling.second_opinion.patches import Patches, patch_features
 from localmin.sampling.second_opinion.ridge import leave_one_out_predictions
 from localmin.sampling.second_opinion.waves import Waves, wave_features
 
 __all__ = [
+    "Opinion",
     "Patches",
     "Waves",
-    "applies_to",
     "average_tables",
-    "description_for",
     "has_opinion",
     "leave_one_out_predictions",
-    "opinion_cost",
     "patch_features",
-    "second_opinion",
+    "plan_opinion",
     "wave_features",
 ]
