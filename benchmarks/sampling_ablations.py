@@ -23,9 +23,10 @@ from typing import Any
 
 import torch
 
-from localmin.experiments.recorded_runs import RecordedRuns, mean_and_worst, parse_seeds
+from localmin.experiments.recorded_runs import RecordedRuns, mean_and_worst
 from localmin.sampling import SearchResult, search
 from localmin.tasks import digits
+from localmin.tasks.seed_lists import parse_seeds
 
 RESULTS = Path(__file__).parent / "results" / "sampling_ablations.json"
 NOISE = 0.4

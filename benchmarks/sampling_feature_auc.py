@@ -17,13 +17,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from localmin.experiments.recorded_runs import RecordedRuns, mean_and_worst, parse_seeds
+from localmin.experiments.recorded_runs import RecordedRuns, mean_and_worst
 from localmin.sampling.features import renormed_entropy
 from localmin.sampling.second_opinion import plan_opinion
 from localmin.sampling.transforms import mid_rank
 from localmin.tasks import Task
 from localmin.tasks.prediction import batched_logits
 from localmin.tasks.request import TaskRequest
+from localmin.tasks.seed_lists import parse_seeds
 from localmin.tasks.training import mix_seed, shortened, train_model, uniform_draw
 
 RESULTS = Path(__file__).parent / "results" / "sampling_feature_auc.json"

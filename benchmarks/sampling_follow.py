@@ -16,10 +16,11 @@ from typing import Any
 
 import torch
 
-from localmin.experiments.recorded_runs import RecordedRuns, mean_and_worst, parse_seeds
+from localmin.experiments.recorded_runs import RecordedRuns, mean_and_worst
 from localmin.sampling import search
 from localmin.sampling.transfer import train_run
 from localmin.tasks import digits
+from localmin.tasks.seed_lists import parse_seeds
 
 RESULTS = Path(__file__).parent / "results" / "sampling_follow.json"
 CONDITIONS: dict[str, dict[str, Any]] = {

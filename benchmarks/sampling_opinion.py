@@ -16,9 +16,10 @@ from typing import Any
 
 import torch
 
-from localmin.experiments.recorded_runs import RecordedRuns, mean_and_worst, parse_seeds
+from localmin.experiments.recorded_runs import RecordedRuns, mean_and_worst
 from localmin.sampling import search
 from localmin.tasks.request import TaskRequest
+from localmin.tasks.seed_lists import parse_seeds
 
 RESULTS = Path(__file__).parent / "results" / "sampling_opinion.json"
 CONDITIONS: dict[str, TaskRequest] = {

@@ -34,6 +34,7 @@ from localmin.sampling.settings import Preset
 from localmin.tasks import Task
 from localmin.tasks.environment import describe_device, versions
 from localmin.tasks.request import TaskRequest
+from localmin.tasks.seed_lists import parse_seeds
 from localmin.tasks.storage import write_json
 from localmin.tasks.training import mix_seed
 
@@ -251,14 +252,6 @@ def mean_and_error(values: list[float]) -> dict[str, Any]:
     """Compute mean and standard error."""
     error = stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
     return {"mean": fmean(values), "se": error}
-
-
-def parse_seeds(text: str) -> list[int]:
-    """Read ``40-45`` or ``1,2,5``."""
-    if "-" in text:
-        low, high = text.split("-")
-        return list(range(int(low), int(high) + 1))
-    return [int(part) for part in text.split(",")]
 
 
 def describe_condition(options: argparse.Namespace) -> str:

@@ -21,13 +21,14 @@ from typing import Any
 
 import torch
 
-from localmin.experiments.recorded_runs import RecordedRuns, mean_and_worst, parse_seeds
+from localmin.experiments.recorded_runs import RecordedRuns, mean_and_worst
 from localmin.experiments.swift_sampler.peers import train_arm
 from localmin.sampling import SearchResult, search
 from localmin.sampling.transfer import train_run
 from localmin.tasks import Task
 from localmin.tasks.models import build_cnn, build_mlp
 from localmin.tasks.request import TaskRequest
+from localmin.tasks.seed_lists import parse_seeds
 
 RESULTS = Path(__file__).parent / "results"
 NOISE = 0.4

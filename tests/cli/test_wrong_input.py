@@ -198,6 +198,7 @@ def test_factory(name: str, said: str, capsys: pytest.CaptureFixture[str]) -> No
         ("--transform", "rank"),
         ("--engine", "grid"),
         ("--guard", "dog"),
+        ("--second-opinion", "dog"),
         ("--metric", "f1"),
         ("--seeds", "x"),
         ("--seeds", "1,1"),

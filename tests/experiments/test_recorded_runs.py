@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from localmin.errors import InputError
-from localmin.experiments.recorded_runs import RecordedRuns, mean_and_worst, parse_seeds
+from localmin.experiments.recorded_runs import RecordedRuns, mean_and_worst
 
 
 def test_a_killed_run_goes_on(tmp_path: Path) -> None:
@@ -36,8 +35,3 @@ def test_a_killed_run_goes_on(tmp_path: Path) -> None:
 
 def test_mean_of_one_value_has_no_error() -> None:
     assert mean_and_worst([2.0]) == {"mean": 2.0, "se": None, "worst": 2.0, "count": 1}
-
-
-def test_bad_seeds_are_refused() -> None:
-    with pytest.raises(InputError, match="40-45"):
-        parse_seeds("many")

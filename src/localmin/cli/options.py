@@ -41,7 +41,6 @@ __all__ = [
     "Seeds",
     "Test",
     "Threads",
-    "parse_seeds",
 ]
 
 Data = Annotated[
@@ -185,6 +184,10 @@ class SearchOptions:
     guard: Annotated[str | None, typer.Option(metavar="NAME", help="auto, halves, four-fifths or none.")] = (
         None
     )
+    second_opinion: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="auto averages features with a ridge regression's; none does not."),
+    ] = None
     trials: Annotated[int | None, typer.Option(metavar="K", help="Trials in all, uniform included.")] = None
     start: Annotated[
         list[Path] | None,
@@ -218,31 +221,3 @@ class RecipeOptions:
     epochs: Epochs = None
     batch_size: BatchSize = None
     lr: LearningRate = None
-
-
-def parse_seeds(text: str) -> list[int]:
-    """Read seeds: ``"3"``, ``"0-4"``, ``"0,2,5-7"``.
-
-    Args:
-        text: As typed.
-
-    Returns:
-        The seeds in order.
-
-    Raises:
-        InputError: If the text is not of that form.
-
-    Example:
-        >>> parse_seeds("0-2,7")
-        [0, 1, 2, 7]
-    """
-    seeds: list[int] = []
-    try:
-        for part in text.split(","):
-            first, dash, last = part.strip().partition("-")
-            seeds += range(int(first), int(last) + 1) if dash else [int(first)]
-    except ValueError:
-        seeds = []
-    if not seeds:
-        raise InputError(f"--seeds expects numbers and ranges such as 0-4 or 0,3,7, got {text!r}")
-    return seeds

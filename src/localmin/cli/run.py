@@ -45,9 +45,10 @@ def run(
     from localmin.cli.session import choose_device, default_folder, open_request, typed_command, use_threads
     from localmin.cli.terminal_progress import TerminalProgress, stderr_console
     from localmin.tasks.data_parallel import data_parallel
+    from localmin.tasks.seed_lists import parse_seeds
     from localmin.workflow import run_everything
 
-    chosen_seeds = options.parse_seeds(seeds)
+    chosen_seeds = parse_seeds(seeds)
     settings = changes.settings(preset)
     use_threads(threads)
     console = stderr_console()

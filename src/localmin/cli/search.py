@@ -32,8 +32,9 @@ def search(
     from localmin.cli.terminal_progress import TerminalProgress, stderr_console
     from localmin.sampling.seeds import search_seeds
     from localmin.tasks.data_parallel import data_parallel
+    from localmin.tasks.seed_lists import parse_seeds
 
-    chosen_seeds = options.parse_seeds(seeds)
+    chosen_seeds = parse_seeds(seeds)
     settings = changes.settings(preset)
     use_threads(threads)
     console = stderr_console()

@@ -10,11 +10,10 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from localmin.errors import InputError
 from localmin.tasks.environment import describe_device, versions
 from localmin.tasks.storage import write_json
 
-__all__ = ["RecordedRuns", "mean_and_worst", "parse_seeds"]
+__all__ = ["RecordedRuns", "mean_and_worst"]
 
 
 class RecordedRuns:
@@ -85,30 +84,3 @@ def mean_and_worst(values: Sequence[float]) -> dict[str, Any]:
     """
     error = stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
     return {"mean": fmean(values), "se": error, "worst": min(values), "count": len(values)}
-
-
-def parse_seeds(text: str) -> list[int]:
-    """Read ``40-45`` or ``1,2,5``.
-
-    Args:
-        text: Of the option.
-
-    Returns:
-        The seeds.
-
-    Raises:
-        InputError: If the text is not of that form.
-
-    Example:
-        >>> parse_seeds("40-42"), parse_seeds("7")
-        ([40, 41, 42], [7])
-    """
-    try:
-        low, *high = (int(part) for part in text.split("-"))
-        return list(range(low, high[0] + 1)) if high else [low]
-    except ValueError:
-        pass
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise InputError(f"seeds are such as 40-45 or 1,2,5, got {text!r}") from None

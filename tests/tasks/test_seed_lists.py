@@ -1,9 +1,9 @@
-"""Options become values, or one clear error."""
+"""Lists of seeds become numbers, or one clear error."""
 
 import pytest
 
-from localmin.cli.options import parse_seeds
 from localmin.errors import InputError
+from localmin.tasks.seed_lists import parse_seeds
 
 
 @pytest.mark.parametrize(
