@@ -103,11 +103,11 @@ def verdict(rows: dict[str, Any]) -> str:
     beside = [arm for arm, gain in peers.items() if "quick" in ours and ours[best] >= gain > ours["quick"]]
     parts = []
     if above:
-        parts.append(f"**Better than every preset here: {', '.join(above)}.**")
+        parts.append(f"**Better than every preset here: {'; '.join(above)}.**")
     else:
         parts.append(f"No peer beats the best preset, `{best}`.")
     if beside:
-        parts.append(f"Better than `quick`: {', '.join(beside)}.")
+        parts.append(f"Better than `quick`: {'; '.join(beside)}.")
     quick = rows.get("quick")
     cheaper = [] if quick is None else [
         arm
@@ -115,10 +115,10 @@ def verdict(rows: dict[str, Any]) -> str:
         if rows[arm]["cost"] < quick["cost"] and abs(gain - ours["quick"]) <= 1 and gain > 1
     ]  # fmt: skip
     if cheaper:
-        parts.append(f"Within a point of `quick` and cheaper: {', '.join(cheaper)}.")
+        parts.append(f"Within a point of `quick` and cheaper: {'; '.join(cheaper)}.")
     harmed = [arm for arm, gain in peers.items() if gain < -0.5]
     if harmed:
-        parts.append(f"Worse than uniform by more than half a point: {', '.join(harmed)}.")
+        parts.append(f"Worse than uniform by more than half a point: {'; '.join(harmed)}.")
     return " ".join(parts)
 
 
