@@ -3,7 +3,8 @@
     localmin reproduce --out runs/claims && python benchmarks/claims_page.py runs/claims
     python benchmarks/claims_page.py        # the page alone
 
-Nothing is measured here. Pictures and rows stay in the run folder, whose `claims.html` shows them.
+A run of some claims replaces those in the record. Nothing is measured here. Pictures and rows stay in the run
+folder, whose `claims.html` shows them.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ WORDS = {"holds": "holds here", "partly": "only partly", "does-not-hold": "does 
 INTRODUCTION = """# What the papers claim, and what was found
 
 Every claim is an experiment of `localmin reproduce`, which prints what was expected, what was measured
-and how far apart they may be. This page is written by `python benchmarks/claims_page.py` from one run of
-all of them in full size, on two shared CPU cores, seed 0. The claims are stated in our own words. *Holds
+and how far apart they may be. This page is written by `python benchmarks/claims_page.py` from runs in full
+size, on two shared CPU cores, seed 0. The claims are stated in our own words. *Holds
 here* means: in this experiment, on these data, at this size; an experiment proves no theorem. Where the
 paper's scale needs GPUs, the experiment is scaled down and says so. `localmin reproduce --quick` takes
 small sizes; the page that either writes, `claims.html`, has the pictures.
@@ -88,12 +89,23 @@ def page(record: dict[str, Any]) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
+def merge(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Put what was found in place of what the record holds on the same claims, in the order of the record."""
+    if not RECORD.exists():
+        return found
+    new = {one["claim"]: one for one in found}
+    recorded = read_versioned(RECORD, "claims")["claims"]
+    return [new.pop(one["claim"], one) for one in recorded] + list(new.values())
+
+
 def main(arguments: list[str]) -> None:
     """Take over a run, if one is named, and write the page."""
     if arguments:
         found = read_versioned(Path(arguments[0]) / "result.json", "claims")
         kept = [{k: v for k, v in one.items() if k not in NOT_RECORDED} for one in found["claims"]]
-        write_versioned(RECORD, "claims", found | {"claims": kept})
+        claims = merge(kept)
+        failed = sum(one["verdict"] == "does-not-hold" for one in claims)
+        write_versioned(RECORD, "claims", found | {"claims": claims, "num_failed": failed})
     PAGE.write_text(page(json.loads(RECORD.read_text())))
     print(f"wrote {PAGE.relative_to(ROOT)}")
 

@@ -14,6 +14,7 @@ from localmin.experiments.swift_sampler.peers import train_arm
 from localmin.sampling.feature_run import run_features
 from localmin.sampling.forms import FORMS, get_form
 from localmin.sampling.policy import PolicySpace
+from localmin.sampling.second_opinion import average_tables, plan_opinion
 from localmin.tasks import Task
 from localmin.tasks.training import mix_seed
 
@@ -61,6 +62,7 @@ def check_ten_parameters(*, seed: int = 0, quick: bool = False) -> ClaimCheck:
 
 
 def _space(task: Task, seed: int) -> PolicySpace:
+    """Take the features that a search would: of half a training, averaged with the second opinion."""
     table, _ = run_features(
         task,
         source="step-mean",
@@ -68,6 +70,9 @@ def _space(task: Task, seed: int) -> PolicySpace:
         seed=mix_seed(seed, 1, 2),
         model_seed=mix_seed(seed, 0, 1),
     )
+    plan = plan_opinion(task)
+    if plan is not None:
+        table = average_tables(table, plan.table(task, seed=mix_seed(seed, 0, 7)))
     return PolicySpace.fit(get_form("d"), table, task.train.labels, num_classes=task.num_classes)
 
 
