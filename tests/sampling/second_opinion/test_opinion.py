@@ -12,6 +12,8 @@ from localmin.sampling import search
 from localmin.sampling.feature_run import run_features
 from localmin.sampling.feature_table import FeatureTable
 from localmin.sampling.second_opinion import (
+    LeftOutNgrams,
+    LeftOutRidge,
     Opinion,
     Patches,
     Waves,
@@ -21,6 +23,7 @@ from localmin.sampling.second_opinion import (
 )
 from localmin.sampling.transfer import train_run
 from localmin.tasks import Examples, Recipe, Task, digits
+from localmin.tasks.kinds import LanguageModel
 from localmin.tasks.models import build_cnn, build_mlp
 from localmin.tasks.request import TaskRequest
 
@@ -74,6 +77,12 @@ def planned(task: Task) -> Opinion:
     return plan
 
 
+def described(task: Task) -> Patches | Waves:
+    witness = planned(task).witness
+    assert isinstance(witness, LeftOutRidge)
+    return witness.description
+
+
 def vector_task(n: int = 400, *, hidden: int = 256, columns: int = 6, **changes: object) -> Task:
     generator = torch.Generator().manual_seed(6)
     labels = torch.arange(n) % 3
@@ -91,12 +100,12 @@ def vector_task(n: int = 400, *, hidden: int = 256, columns: int = 6, **changes:
 
 
 def test_large_images_get_patches_small_ones_and_vectors_waves(make_striped: MakeTask) -> None:
-    assert isinstance(planned(make_striped(30)).description, Patches)
-    assert planned(digits(seed=0)).description == Waves(64, 390)
+    assert isinstance(described(make_striped(30)), Patches)
+    assert described(digits(seed=0)) == Waves(64, 390)
     tiny = Examples(torch.zeros(200, 1, 8, 8, dtype=torch.uint8), torch.arange(200) % 3)
     network = partial(build_mlp, 64, 3, widths=(256,))
     small = Task("tiny", tiny, tiny, tiny, network, 3, Recipe(epochs=20, batch_size=32))
-    found = planned(small).description
+    found = described(small)
     assert isinstance(found, Waves)
     assert found.num_inputs == 64
 
@@ -106,9 +115,10 @@ def test_waves_cost_at_most_a_tenth_of_a_training_and_fewer_suit_small_networks(
     for hidden in (20_000, 200, 80):
         task = vector_task(hidden=hidden)
         found = planned(task)
-        assert isinstance(found.description, Waves)
         assert 0 < found.epochs <= 0.1 * task.epochs
-        counts.append(found.description.num_waves)
+        waves = described(task)
+        assert isinstance(waves, Waves)
+        counts.append(waves.num_waves)
     assert counts[0] == 200  # half of the examples
     assert counts[0] >= counts[1] > counts[2]
 
@@ -157,3 +167,32 @@ def test_a_training_that_follows_hears_the_opinion_too() -> None:
     deaf = replace(policy, origin={**policy.origin, "feature_source": "losses"})
     assert following.feature_epochs == pytest.approx(2 + planned(task).epochs)
     assert following.losses != train_run(task, policy=deaf, follow=True, seed=0).losses
+
+
+def sequences(n: int = 90, *, num_tokens: int = 30) -> Task:
+    """Count upwards from anywhere, two tokens out of three; a third of the sequences is random."""
+    generator = torch.Generator().manual_seed(10)
+    starts = torch.randint(num_tokens, (n, 1), generator=generator)
+    text = (starts + torch.arange(13)) % num_tokens
+    wrong = torch.arange(n) % 3 == 0
+    text[wrong] = torch.randint(num_tokens, (int(wrong.sum()), 13), generator=generator)
+    data = Examples(text[:, :-1], text[:, 1:])
+    network = partial(_token_network, num_tokens)
+    return Task("steps", data, data, data, network, num_tokens, Recipe(epochs=2), kind=LanguageModel())
+
+
+def _token_network(num_tokens: int) -> nn.Module:
+    return nn.Sequential(nn.Embedding(num_tokens, 8), nn.Linear(8, num_tokens))
+
+
+def test_sequences_are_heard_by_what_others_say() -> None:
+    task = sequences()
+    plan = planned(task)
+    assert plan.witness == LeftOutNgrams(12, 30)
+    assert plan.epochs > 0
+    table = plan.table(task, seed=0)
+    loss = table.column("loss")
+    wrong = torch.arange(90) % 3 == 0
+    assert float(loss[wrong].min()) > float(loss[~wrong].max())
+    torch.testing.assert_close(table.predictions.double(), loss, rtol=0, atol=1e-6)
+    assert plan_opinion(sequences(num_tokens=2_000)) is None  # words, not characters
