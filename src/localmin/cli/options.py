@@ -186,7 +186,7 @@ class SearchOptions:
     )
     second_opinion: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="auto averages features with a ridge regression's; none does not."),
+        typer.Option(metavar="NAME", help="auto averages features with a simple model's; none does not."),
     ] = None
     trials: Annotated[int | None, typer.Option(metavar="K", help="Trials in all, uniform included.")] = None
     start: Annotated[

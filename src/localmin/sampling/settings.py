@@ -45,8 +45,8 @@ class SearchSettings:
         transform: ``"cdf"`` or ``"cgf"``.
         feature_source: How features are recorded in the first run.
         feature_share: Length of the feature run; with warm-start it is also the shared checkpoint's.
-        second_opinion: ``"auto"`` averages the features with those of a ridge regression where the examples
-            are images or vectors with classes, see `localmin.sampling.second_opinion`; ``"none"`` does not.
+        second_opinion: ``"auto"`` averages the features with those of a ridge regression on images and
+            vectors, of n-gram counts on texts, see `localmin.sampling.second_opinion`; ``"none"`` does not.
         opinion_feature_share: Length of the feature run where there is a second opinion.
         fold_share: Share of the examples a trial network is trained on; None chooses a quarter, or a
             half for convolutional networks and language models.
