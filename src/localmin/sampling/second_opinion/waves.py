@@ -45,7 +45,9 @@ class Waves:
 
 
 def wave_features(vectors: Float[Tensor, "n p"], *, seed: int, num_waves: int) -> Float[Tensor, "n d"]:
-    """Describe vectors by waves ``cos(w . x + b)`` with random ``w`` and ``b``, and by themselves if short.
+    """Describe vectors by random waves, and by themselves if they are short.
+
+    A wave is ``cos(<w, x> + b)`` with random ``w`` and ``b``.
 
     Inputs are standardised and clipped at four standard deviations. The lengths of ``w`` are such that the
     waves span the functions of a Gaussian kernel as wide as the median distance of two examples.
