@@ -2,11 +2,10 @@
 
 Every row is a search on several seeds, with noise and without: uniform, searched and oracle on clean test
 data, the same optimiser steps, how many suspects were called surely bad and how many of them are wrong.
-The last row trains by the policies of digits twice, with features as found and with features that follow
-the training.
 
-Run with: python benchmarks/sampling_other_tasks.py [ROW ...] [--seeds 6] [--text FILE]
-Rows: breast_cancer, wine, diabetes, friedman, text, following. Results are merged into
+    python benchmarks/sampling_other_tasks.py [ROW ...] [--seeds 6] [--text FILE]
+
+Rows: breast_cancer, wine, diabetes, friedman and, with a file, text. Results are merged into
 benchmarks/results/sampling_other_tasks.json.
 """
 
@@ -24,7 +23,7 @@ from typing import Any
 import torch
 from sklearn.datasets import make_friedman1
 
-from localmin.sampling import search, train
+from localmin.sampling import search
 from localmin.sampling.summary import mean_and_error
 from localmin.tasks.environment import describe_device, versions
 from localmin.tasks.request import TaskRequest
@@ -32,7 +31,7 @@ from localmin.tasks.storage import read_json, write_json
 
 RESULTS = Path(__file__).parent / "results" / "sampling_other_tasks.json"
 NOISE = 0.3
-ROWS = ("breast_cancer", "wine", "diabetes", "friedman", "text", "following")
+ROWS = ("breast_cancer", "wine", "diabetes", "friedman")
 
 
 def friedman_table(folder: Path) -> str:
@@ -74,46 +73,30 @@ def measure(request: Callable[[float], TaskRequest], noise: float, seeds: int, p
     }
 
 
-def following(seeds: int) -> dict[str, Any]:
-    """Train by the policies of digits with features as found, and with features that follow."""
-    make, scores = TaskRequest("digits", noise=0.4).open(), {"as found": [], "following": []}  # type: ignore[var-annotated]
-    for seed in range(seeds):
-        task = make(seed)
-        policy = search(task, seed=seed, preset="quick").candidate
-        for name, follow in (("as found", False), ("following", True)):
-            _, history = train(task, policy=policy, follow=follow, seed=seed)
-            scores[name].append(history["scores"]["test"])
-        print(f"  seed {seed}: {scores['as found'][-1]:.4f} {scores['following'][-1]:.4f}", flush=True)
-    pairs = zip(scores["following"], scores["as found"], strict=True)
-    found: dict[str, Any] = {name: mean_and_error(values) for name, values in scores.items()}
-    return {"noise": 0.4, "seeds": seeds, **found, "difference": mean_and_error([a - b for a, b in pairs])}
-
-
 def main() -> None:
     """Measure the rows that were asked for, print and merge them into the JSON."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("rows", nargs="*", default=list(ROWS))
+    parser.add_argument("rows", nargs="*", choices=[*ROWS, "text"], default=list(ROWS))
     parser.add_argument("--seeds", type=int, default=6)
-    parser.add_argument("--text", type=Path, default=Path("../shared/data/text/shakespeare.txt"))
+    parser.add_argument("--text", type=Path, help="the file of the row text")
     parser.add_argument("--preset", default="quick")
     arguments = parser.parse_args()
+    if "text" in arguments.rows and arguments.text is None:
+        parser.error("the row text needs --text FILE")
     torch.set_num_threads(1)
     stored = read_json(RESULTS) if RESULTS.exists() else {}
     with tempfile.TemporaryDirectory() as folder:
         table = friedman_table(Path(folder))
         for row in arguments.rows:
             print(row, flush=True)
-            if row == "following":
-                stored[row] = following(arguments.seeds)
-            else:
-                data = {"friedman": table, "text": str(arguments.text)}.get(row, row)
-                limits: dict[str, Any] = {"limit": 2_500} if row == "text" else {}
+            data = {"friedman": table, "text": str(arguments.text)}.get(row, row)
+            limits: dict[str, Any] = {"limit": 2_500} if row == "text" else {}
 
-                def request(noise: float, data: str = data, limits: dict[str, Any] = limits) -> TaskRequest:
-                    return TaskRequest(data, noise=noise, **limits)
+            def request(noise: float, data: str = data, limits: dict[str, Any] = limits) -> TaskRequest:
+                return TaskRequest(data, noise=noise, **limits)
 
-                noises = (NOISE,) if row == "text" else (NOISE, 0.0)
-                stored[row] = [measure(request, noise, arguments.seeds, arguments.preset) for noise in noises]
+            noises = (NOISE,) if row == "text" else (NOISE, 0.0)
+            stored[row] = [measure(request, noise, arguments.seeds, arguments.preset) for noise in noises]
             write_json(RESULTS, {"device": describe_device("cpu"), "versions": versions()} | stored)
 
 

@@ -266,7 +266,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("task", choices=("digits", "cifar10"))
+    parser.add_argument("task", nargs="?", choices=("digits", "cifar10"), default="digits")
     parser.add_argument("--noise", type=float, default=0.4)
     parser.add_argument("--kind", choices=("symmetric", "pair"), default="symmetric")
     parser.add_argument("--imbalance", type=float, default=1.0)
