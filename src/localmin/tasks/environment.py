@@ -10,13 +10,14 @@ import torch
 
 __all__ = ["describe_device", "versions"]
 
-_PACKAGES = ("localmin", "torch", "numpy", "scipy", "optuna", "scikit-learn")
+_PACKAGES = ("localmin", "numpy", "scipy", "optuna", "scikit-learn")
 
 
 @cache
 def versions() -> dict[str, str]:
     """List the versions of Python and of the packages that decide results."""
-    found = {"python": platform.python_version()}
+    # Not torch's metadata, which may leave out what it was built for (+cpu, +cu130).
+    found = {"python": platform.python_version(), "torch": str(torch.__version__)}
     for package in _PACKAGES:
         try:
             found[package] = version(package)
