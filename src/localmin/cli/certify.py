@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from localmin.certification import Certificate, SettledPoint
-    from localmin.charts import Figure
     from localmin.objective import Objective
 
 __all__ = ["certify"]
@@ -116,13 +115,13 @@ def certify(
             objective, certificate = settled.objective, settled.certificate
         else:
             certificate = certify_point(objective, seed=seed, on_product=show, **settings)
-    drawn = _figures(objective, certificate, settled, seed) if figures else ()
+    # The certificate is saved first: a kill while pictures are computed loses the pictures alone.
     with one_writer(folder):
         certificate.save(folder)
         if settled is not None:
             _save_better_weights(folder, objective, settled)
         if figures:
-            _save_figures(folder, certificate, drawn)
+            _save_figures(folder, objective, certificate, settled, seed)
     if as_json:
         print_json(_plain(certificate, settled))
     else:
@@ -160,24 +159,19 @@ def _save_better_weights(folder: Path, objective: Objective, settled: SettledPoi
         write_tensors(folder / "escaped.safetensors", model.state_dict())
 
 
-def _figures(
-    objective: Objective, certificate: Certificate, settled: SettledPoint | None, seed: int
-) -> tuple[Figure, ...]:
+def _save_figures(
+    folder: Path, objective: Objective, certificate: Certificate, settled: SettledPoint | None, seed: int
+) -> None:
     from localmin.certification import certificate_figures, settling_chart
+    from localmin.reports.certificate_page import write_certificate_page
+    from localmin.tasks.schemas import write_versioned
 
     found = list(certificate_figures(objective, certificate, seed=seed))
     if settled is not None and len(settled.certificates) > 1:
         found.append(settling_chart(settled))
-    return tuple(found)
-
-
-def _save_figures(folder: Path, certificate: Certificate, found: tuple[Figure, ...]) -> None:
-    from localmin.reports.certificate_page import write_certificate_page
-    from localmin.tasks.schemas import write_versioned
-
     plain = {"figures": [figure.to_dict() for figure in found]}
     write_versioned(folder / "certificate_figures.json", "figures", plain)
-    write_certificate_page(folder, certificate, found)
+    write_certificate_page(folder, certificate, tuple(found))
 
 
 def _plain(certificate: Certificate, settled: SettledPoint | None) -> dict[str, Any]:

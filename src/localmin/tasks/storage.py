@@ -98,7 +98,7 @@ def one_writer(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         stream = (folder / ".writing").open("w")
     with stream:
-        # Not the lock of run folders: what is written is short, and a search may work here for hours.
+        # Not the lock of run folders: a search may work here for hours, and is not in the way.
         fcntl.flock(stream, fcntl.LOCK_EX)
         yield
 
